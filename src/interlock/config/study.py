@@ -1,0 +1,325 @@
+"""The study as a checked value: model, prompts, steps wired by type, rules, budget."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from interlock.config.overrides import apply_overrides
+from interlock.config.signatures import Signature, signature_of
+from interlock.datasets import NAMES
+from interlock.errors import SiteError, StudyError
+from interlock.methods import METHODS
+from interlock.sites import parse
+from interlock.verdict import RULES
+
+_SPLITS = ("prompts.find", "prompts.check", "pairs.find", "pairs.check")
+_TOP = re.compile(r"top\((\d+%?)((?:,\s*[\w.-]+)+)\)")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Strict):
+    """Which model, and how it is opened."""
+
+    name: str
+    device: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    revision: str | None = None
+
+
+class PromptSettings(_Strict):
+    """Which prompts are put to it, and how many."""
+
+    name: str = "grammar"
+    per_category: int = Field(8, ge=1)
+    passages: int = Field(48, ge=1)
+    seed: int = 0
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NAMES:
+            raise ValueError(f"no set of prompts '{name}'; known: {', '.join(NAMES)}")
+        return name
+
+
+class Step(_Strict):
+    """One method call: its id, its nouns by name, its options."""
+
+    id: str
+    do: str
+    wires: dict[str, str | tuple[str, ...]]
+    options: dict[str, Any]
+
+    def split(self) -> str:
+        """The split its first contrast comes from."""
+        return str(self.wires.get("on", "")).split(".")[-1]
+
+
+class Claim(_Strict):
+    """A rule, the steps it judges by the name of their part, and at which set size."""
+
+    rule: str
+    parts: dict[str, str]
+    size: int = 5
+
+
+class Study(_Strict):
+    """A whole study: nothing else decides what runs."""
+
+    question: str
+    model: ModelSettings
+    prompts: PromptSettings
+    budget: str
+    steps: tuple[Step, ...]
+    claims: tuple[Claim, ...]
+    rules: dict[str, dict[str, float]]
+
+    def step(self, name: str) -> Step:
+        """The step with an id."""
+        return next(step for step in self.steps if step.id == name)
+
+
+def resolve(
+    settings: Mapping[str, Any], overrides: Sequence[str] = (), *, budget: str | None = None
+) -> Study:
+    """The study that settings and overrides describe, every default filled in.
+
+    A budget is a named list of overrides in the study file; those given by hand come after it.
+
+    Raises:
+        StudyError: every mistake found, one line each.
+    """
+    chosen = budget or settings.get("budget", "5m")
+    budgets = dict(settings.get("budgets") or {})
+    if chosen not in budgets:
+        raise StudyError([f"budget: no budget '{chosen}'; known: {', '.join(budgets) or 'none'}."])
+    scaled = [f"{path}={value}" for path, value in (budgets[chosen] or {}).items()]
+    plain = {key: value for key, value in settings.items() if key != "budgets"}
+    merged, mistakes = apply_overrides({**plain, "budget": chosen}, [*scaled, *overrides])
+    parts = {
+        "question": _checked(str, merged.pop("question", ""), "question", mistakes),
+        "model": _checked(ModelSettings, merged.pop("model", {}), "model", mistakes),
+        "prompts": _checked(PromptSettings, merged.pop("prompts", {}), "prompts", mistakes),
+        "budget": merged.pop("budget"),
+        "steps": _steps(merged.pop("steps", []), mistakes),
+        "rules": _rules(merged.pop("rules", {}), mistakes),
+    }
+    parts["claims"] = _claims(merged.pop("claims", []), parts["steps"], mistakes)
+    mistakes += [f"{key}: not a setting of a study." for key in merged]
+    if mistakes:
+        raise StudyError(mistakes)
+    return Study(**parts)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a study file, for completion in editors."""
+    steps = [
+        {
+            "type": "object",
+            "title": name,
+            "description": signature_of(name).meaning,
+            "required": ["id", "do", "on"],
+            "additionalProperties": False,
+            "properties": {
+                "id": {"type": "string"},
+                "do": {"const": name},
+                **{wire: {"type": "string"} for wire in _wire_names(signature_of(name))},
+                **_options_model(name).model_json_schema()["properties"],
+            },
+        }
+        for name in METHODS
+    ]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Interlock study",
+        "type": "object",
+        "required": ["question", "model", "steps"],
+        "properties": {
+            "question": {"type": "string"},
+            "model": ModelSettings.model_json_schema(),
+            "prompts": PromptSettings.model_json_schema(),
+            "budget": {"type": "string"},
+            "budgets": {"type": "object"},
+            "steps": {"type": "array", "items": {"oneOf": steps}},
+            "claims": {"type": "array", "items": {"type": "object"}},
+            "rules": {"type": "object", "propertyNames": {"enum": list(RULES)}},
+        },
+    }
+
+
+@cache
+def _options_model(name: str) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        option: (found.type, Field(found.default, description=found.meaning))
+        for option, found in signature_of(name).options.items()
+    }
+    config = ConfigDict(extra="forbid", frozen=True)
+    return pydantic.create_model(name, __config__=config, **fields)
+
+
+def _checked(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:  # noqa: ANN401
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(value)
+    except pydantic.ValidationError as error:
+        for each in error.errors():
+            place = ".".join(map(str, (path, *each["loc"])))
+            known = ", ".join(kind.model_fields) if isinstance(kind, type(BaseModel)) else ""
+            hint = f"; known: {known}" if each["type"] == "extra_forbidden" else ""
+            mistakes.append(f"{place}: {each['msg']}{hint}.")
+        return None
+
+
+def _steps(raw: Any, mistakes: list[str]) -> tuple[Step, ...]:  # noqa: ANN401 - YAML values
+    steps: dict[str, Step] = {}
+    for number, settings in enumerate(raw if isinstance(raw, list) else []):
+        if not isinstance(settings, dict) or settings.get("do") not in METHODS:
+            known = ", ".join(METHODS)
+            mistakes.append(f"steps.{number}: needs do: one of {known}.")
+            continue
+        step = _step(settings, number, steps, mistakes)
+        steps.setdefault(step.id, step)
+    return tuple(steps.values())
+
+
+def _step(
+    settings: dict[str, Any], number: int, earlier: Mapping[str, Step], mistakes: list[str]
+) -> Step:
+    """One step; with mistakes in it still a step, so that later ones may name it."""
+    name = str(settings.get("id", f"{number}"))
+    if name in earlier:
+        mistakes.append(f"steps.{name}: two steps of this id.")
+    signature = signature_of(settings["do"])
+    wires = _wire_names(signature)
+    options = {k: v for k, v in settings.items() if k not in ("id", "do", *wires)}
+    path = f"steps.{name}"
+    checked = _checked(_options_model(settings["do"]), options, path, mistakes)
+    found: dict[str, str | tuple[str, ...]] = {}
+    for wire, noun in wires.items():
+        value = settings.get(wire)
+        problem = _wire_problem(noun, value, earlier)
+        if problem:
+            mistakes.append(f"{path}.{wire}: {problem}")
+        else:
+            found[wire] = tuple(value) if isinstance(value, list) else str(value)
+    step = Step(
+        id=name, do=settings["do"], wires=found, options=checked.model_dump() if checked else {}
+    )
+    mistakes += _same_split(step, earlier)
+    return step
+
+
+def _wire_names(signature: Signature) -> dict[str, str]:
+    """Wires by name; the first contrast is called `on`."""
+    names = list(signature.nouns.items())
+    return {"on" if place == 0 else name: noun for place, (name, noun) in enumerate(names)}
+
+
+def _wire_problem(noun: str, value: Any, earlier: Mapping[str, Step]) -> str:  # noqa: ANN401
+    if noun == "Contrast":
+        known = (*_SPLITS, "passages")
+        return "" if value in known else f"needs one of {', '.join(known)}."
+    if noun == "Sites":
+        return _sites_problem(value, earlier)
+    returning = [step.id for step in earlier.values() if signature_of(step.do).returns == noun]
+    if value in returning:
+        return ""
+    return f"needs the id of an earlier step that returns {noun}: {', '.join(returning) or 'none'}."
+
+
+def _sites_problem(value: Any, earlier: Mapping[str, Step]) -> str:  # noqa: ANN401 - YAML values
+    if isinstance(value, list):
+        try:
+            for text in value:
+                parse(str(text))
+        except SiteError as error:
+            return str(error)
+        return ""
+    match = _TOP.fullmatch(str(value))
+    if match is None:
+        return "needs top(COUNT, step, ...) of steps that return Scores, or a list of sites."
+    for name in source_steps(str(value)):
+        if name not in earlier or signature_of(earlier[name].do).returns != "Scores":
+            return f"'{name}' is not an earlier step that returns Scores."
+    return ""
+
+
+def source_steps(expression: str) -> tuple[str, ...]:
+    """The step ids in a `top(COUNT, step, ...)` expression."""
+    match = _TOP.fullmatch(expression)
+    assert match is not None
+    return tuple(part.strip() for part in match.group(2).split(",")[1:])
+
+
+def top_count(expression: str, candidates: int) -> int:
+    """The count in `top(COUNT, step, ...)`; a percentage is rounded down, at least 1."""
+    match = _TOP.fullmatch(expression)
+    assert match is not None
+    count = match.group(1)
+    if count.endswith("%"):
+        return max(1, candidates * int(count[:-1]) // 100)
+    return int(count)
+
+
+def _same_split(step: Step, earlier: Mapping[str, Step]) -> list[str]:
+    """Selection sees `find`, estimates see `check`: sites must not be judged where found."""
+    sites = step.wires.get("sites")
+    if not isinstance(sites, str):
+        return []
+    return [
+        f"steps.{step.id}.sites: found on {earlier[name].split()}, the split this step judges; "
+        "find sites on one split and judge them on the other."
+        for name in source_steps(sites)
+        if earlier[name].split() == step.split()
+    ]
+
+
+def _claims(
+    raw: Any,  # noqa: ANN401 - YAML values
+    steps: Sequence[Step],
+    mistakes: list[str],
+) -> tuple[Claim, ...]:
+    known = {step.id for step in steps}
+    claims = []
+    for number, settings in enumerate(raw if isinstance(raw, list) else []):
+        settings = dict(settings) if isinstance(settings, dict) else {}
+        rule = settings.pop("rule", None)
+        if rule not in RULES:
+            mistakes.append(f"claims.{number}: needs rule: one of {', '.join(RULES)}.")
+            continue
+        size = settings.pop("size", 5)
+        if not isinstance(size, int):
+            mistakes.append(f"claims.{number}.size: {size!r} is not a whole number.")
+            continue
+        missing = [str(value) for value in settings.values() if value not in known]
+        mistakes += [f"claims.{number}: no step '{value}'." for value in missing]
+        parts = {part: str(value) for part, value in settings.items()}
+        claims.append(Claim(rule=rule, parts=parts, size=size))
+    return tuple(claims)
+
+
+def _rules(raw: Any, mistakes: list[str]) -> dict[str, dict[str, float]]:  # noqa: ANN401
+    """Every threshold of every rule, the given ones put in."""
+    resolved = {
+        name: {each.quantity: each.threshold for each in (*rule.conditions, *rule.guards)}
+        for name, rule in RULES.items()
+    }
+    for name, thresholds in (raw or {}).items():
+        if name not in resolved:
+            mistakes.append(f"rules.{name}: no such rule; known: {', '.join(resolved)}.")
+            continue
+        for quantity, value in (thresholds or {}).items():
+            if quantity not in resolved[name]:
+                known = ", ".join(resolved[name])
+                mistakes.append(f"rules.{name}.{quantity}: no such threshold; known: {known}.")
+            elif not isinstance(value, int | float) or isinstance(value, bool):
+                mistakes.append(f"rules.{name}.{quantity}: {value!r} is not a number.")
+            else:
+                resolved[name][quantity] = float(value)
+    return resolved

@@ -1,0 +1,200 @@
+"""A figure for paper, drawn by matplotlib: the same bytes for the same figure, no text parsed."""
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from interlock.figures.forms import Bars, Cloud, Figure, Heat, Lines, Mark
+from interlock.figures.geometry import (
+    cell_text,
+    colour_range,
+    reach,
+    row_span,
+    span,
+    stacked,
+    ticks,
+)
+from interlock.figures.labels import shortened, visible
+from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL, ink
+
+Format = Literal["png", "svg", "pdf"]
+
+_STYLE: dict[Any, Any] = {
+    "text.parse_math": False,
+    "text.usetex": False,
+    "svg.hashsalt": "interlock",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "grid.color": "#d9dee2",
+    "grid.linewidth": 0.6,
+}
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": "interlock"},
+    "pdf": {"CreationDate": None, "Creator": "interlock", "Producer": None},
+}
+_WIDE = 7.0
+
+
+def draw(figure: Figure, form: Format = "pdf") -> bytes:
+    """The figure as a file of the given format."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Page
+
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # labels come from models: a script that the font lacks is drawn as boxes, not an error
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        page = Page(figsize=(_WIDE, _height(figure)), layout="constrained")
+        _fill(page, figure)
+        page.suptitle(visible(figure.title), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        buffer = io.BytesIO()
+        page.savefig(buffer, format=form, dpi=200, metadata=_METADATA[form])
+    return buffer.getvalue()
+
+
+def _height(figure: Figure) -> float:
+    match figure.form:
+        case Bars(labels, series):
+            return 1.1 + (0.12 + 0.16 * len(series)) * len(labels)
+        case Heat(rows=rows, facets=facets, across=across):
+            return 1.0 + math.ceil(len(facets) / across) * (0.3 * len(rows) + 0.35)
+        case Cloud():
+            return 2.8
+        case Lines():
+            return 4.2
+
+
+def _fill(page: Any, figure: Figure) -> None:  # noqa: ANN401 - a matplotlib figure
+    match figure.form:
+        case Bars():
+            _bars(page, figure.form)
+        case Heat():
+            _heat(page, figure.form)
+        case Cloud():
+            _cloud(page, figure.form)
+        case Lines():
+            _lines(page, figure.form)
+
+
+def _errors(marks: Sequence[Mark], ends: tuple[float, float]) -> list[list[float]]:
+    reaches = [reach(mark, ends) for mark in marks]
+    return [[down for down, _ in reaches], [up for _, up in reaches]]
+
+
+def _bars(page: Any, form: Bars) -> None:  # noqa: ANN401
+    axes = page.add_subplot()
+    ends = span(form.axis, [mark for each in form.series for mark in each.marks if mark])
+    thick = 0.76 / len(form.series)
+    for number, series in enumerate(form.series):
+        placed = [(place, mark) for place, mark in enumerate(series.marks) if mark]
+        marks = [mark for _, mark in placed]
+        shift = (number - (len(form.series) - 1) / 2) * thick
+        axes.barh(
+            [place + shift for place, _ in placed], [mark.value for mark in marks], thick * 0.92,
+            xerr=_errors(marks, ends), color=ROLES[series.role], label=visible(series.name),
+            error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "#22272b"},
+        )  # fmt: skip
+    axes.set(xlim=ends, ylim=(len(form.labels) - 0.5, -0.5), xlabel=form.axis.title)
+    axes.set_yticks(range(len(form.labels)), [shortened(label) for label in form.labels])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    page.legend(loc="outside lower left", ncols=1)
+
+
+def _heat(page: Any, form: Heat) -> None:  # noqa: ANN401
+    from matplotlib.colors import LinearSegmentedColormap
+
+    stops = DIVERGING if form.diverging else SEQUENTIAL
+    colours = LinearSegmentedColormap.from_list("interlock", list(stops))
+    low, high = colour_range(form)
+    down = math.ceil(len(form.facets) / form.across)
+    grid = page.subplots(down, form.across, squeeze=False, sharex=True, sharey=True)
+    shown = ticks(len(form.columns), 18 // form.across)
+    image = None
+    for axes, facet in zip(grid.flat, form.facets, strict=False):
+        values = [[mark.value if mark else math.nan for mark in row] for row in facet.cells]
+        image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        axes.set_title(visible(facet.title), fontsize=8, loc="left")
+        axes.set_xticks(shown, [shortened(form.columns[place]) for place in shown])
+        axes.set_yticks(range(len(form.rows)), [shortened(row) for row in form.rows])
+        axes.tick_params(length=0)
+        _write_cells(axes, form, facet.cells, (low, high))
+    for axes in grid.flat[len(form.facets) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel(form.x.title)
+    if len(form.facets) == 1:
+        grid[0][0].set_ylabel(form.y.title)
+    if image is not None and form.diverging:
+        page.colorbar(image, ax=grid, label=form.colour.title, shrink=0.9, aspect=30)
+
+
+def _write_cells(axes: Any, form: Heat, cells: tuple, ends: tuple[float, float]) -> None:  # noqa: ANN401
+    for row, marks in enumerate(cells):
+        for column, mark in enumerate(marks):
+            text = cell_text(form, mark)
+            if text:
+                fraction = (mark.value - ends[0]) / ((ends[1] - ends[0]) or 1.0)
+                colour = ink(fraction, form.diverging)
+                axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+
+
+def _cloud(page: Any, form: Cloud) -> None:  # noqa: ANN401
+    axes = page.add_subplot()
+    ends = span(form.axis, [*form.random, *(mark for _, mark in form.found)])
+    values = [mark.value for mark in form.random if math.isfinite(mark.value)]
+    centres, heights, _ = stacked(values, ends)
+    step = max(1.0, 0.16 * max(heights, default=1))
+    axes.scatter(centres, heights, s=14, color=ROLES["random"], label="one matched random set")
+    for number, (name, mark) in enumerate(form.found):
+        low, high = reach(mark, ends)
+        axes.errorbar(
+            [mark.value], [-step * (number + 1)], xerr=[[low], [high]], fmt="D", capsize=3,
+            color=ROLES["found"], ecolor="#22272b", label=f"found: {shortened(name)}",
+        )  # fmt: skip
+    top = max(heights, default=1)
+    axes.set(
+        xlim=ends, ylim=(-step * (len(form.found) + 1.1), top * 1.12 + 1),
+        xlabel=form.axis.title, ylabel="random sets (count)",
+    )  # fmt: skip
+    axes.set_yticks([0, *(value for value in ticks(top + 1, 5) if value)])
+    axes.grid(axis="x")
+    page.legend(loc="outside lower left", ncols=2)
+
+
+def _lines(page: Any, form: Lines) -> None:  # noqa: ANN401
+    grid = page.subplots(
+        len(form.heights), form.across, squeeze=False, sharex="col",
+        gridspec_kw={"height_ratios": list(form.heights)},
+    )  # fmt: skip
+    for number, (axes, panel) in enumerate(zip(grid.flat, form.panels, strict=True)):
+        ends = row_span(form, number // form.across)
+        for line in panel.lines:
+            values = [mark.value for mark in line.marks]
+            colour = ROLES[line.role]
+            down, up = _errors(line.marks, ends)
+            label = visible(line.name) if number == 0 else None
+            alone = line.band and len(values) == 1
+            axes.errorbar(line.x, values, yerr=[down, up] if alone else None, fmt="-o",
+                          color=colour, markersize=4, capsize=2, label=label)  # fmt: skip
+            if line.band:
+                low = [value - each for value, each in zip(values, down, strict=True)]
+                high = [value + each for value, each in zip(values, up, strict=True)]
+                axes.fill_between(line.x, low, high, color=colour, alpha=0.16, linewidth=0)
+        axes.set_ylim(*ends)
+        axes.set_title(visible(panel.title), fontsize=8.5, loc="left")
+        axes.set_xticks(sorted({x for line in panel.lines for x in line.x}))
+        axes.set_ylabel(panel.y.title if number % form.across == 0 else "")
+        axes.grid(axis="y")
+    for axes in grid[-1]:
+        axes.set_xlabel(form.panels[-1].x.title)
+    page.legend(loc="outside lower left", ncols=2)

@@ -1,0 +1,261 @@
+"""Opening a model: load it, then prove by intervention that its sites are what they are called.
+
+The self-check runs at a model's first opening and is remembered by weights, package and versions.
+Each check names what it compared, so that a wrong architecture entry fails loudly:
+
+1. reading changes nothing: logits under hooks equal logits without;
+2. `resid_pre`, `resid_post` equal the hidden states that Hugging Face returns, layer by layer;
+3. `resid_pre + attn = resid_mid` and `resid_mid + mlp = resid_post`;
+4. heads, one by one through the output projection, recompose the attention output, and neurons
+   through the down projection the MLP output;
+5. putting back what was read changes nothing; changing any kind of site changes the logits, and
+   only at or after the position that was changed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone knows
+from torch import Tensor, nn
+
+from interlock.activations import Record, forward, record
+from interlock.edits import add, edited, put
+from interlock.encoding import Batch, collate, from_ids
+from interlock.errors import InterlockError, SelfCheckError
+from interlock.files import digest_files, digest_value, read_json, write_json
+from interlock.model import Model, Settled, cache_folder, load, settle
+from interlock.sites import INDEXED, Site, unit
+
+_TOKENS = 8
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of the self-check.
+
+    Attributes:
+        name: what was compared.
+        difference: largest relative difference found, or for interventions the smallest effect.
+        passed: whether the comparison holds.
+    """
+
+    name: str
+    difference: float
+    passed: bool
+
+
+def open_model(
+    name: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+) -> Model:
+    """Find, load and, the first time, check a model; arguments as `model.settle`.
+
+    Raises:
+        ModelError: as `model.settle` and `model.load`.
+        SelfCheckError: a site does not do what its name says; the failing checks are named.
+    """
+    return open_settled(settle(name, device=device, dtype=dtype, revision=revision))
+
+
+def open_settled(settled: Settled) -> Model:
+    """Load and, the first time, check a model that was found; raises as `open_model`."""
+    model = load(settled)
+    key = _key(model)
+    memory = cache_folder() / "self_checks.json"
+    if key not in _remembered(memory):
+        require(model)
+        _remember(memory, key)
+    return model
+
+
+def require(model: Model) -> None:
+    """Run the self-check now.
+
+    Raises:
+        SelfCheckError: a check failed.
+    """
+    failed = [check for check in self_check(model) if not check.passed]
+    if failed:
+        names = "; ".join(f"{each.name} (off by {each.difference:.2g})" for each in failed)
+        raise SelfCheckError(
+            f"{model.name} fails its self-check: {names}. Its entry in interlock/architectures.py "
+            "does not describe this model; no result on it could be trusted."
+        )
+
+
+def self_check(model: Model) -> tuple[Check, ...]:
+    """Every check of this module on a few random tokens."""
+    batch = collate(model, from_ids(_random_rows(model)))
+    everything = [
+        Site(kind, layer) for kind in model.architecture.taps for layer in range(len(model.layers))
+    ]
+    with torch.no_grad():
+        plain = forward(model, batch, keep=0)
+        found = record(model, batch, everything)
+        checks = [
+            _close(model, "reading changes nothing", found.logits, plain[:, -1]),
+            *_hidden_states(model, batch, found),
+            *_residual_sums(model, found),
+            *_recomposed(model, found),
+            _self_patch(model, batch, found, plain),
+        ]
+        checks += [_causal(model, batch, plain, kind) for kind in model.architecture.taps]
+    return tuple(checks)
+
+
+def _random_rows(model: Model) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(0)
+    draw = partial(torch.randint, model.shape.vocab, generator=generator)
+    return [draw((length,)).tolist() for length in (_TOKENS, _TOKENS - 3)]
+
+
+def _tolerance(model: Model) -> float:
+    return 1e-4 if model.network.dtype == torch.float32 else 6e-2
+
+
+def _close(model: Model, name: str, found: Tensor, wanted: Tensor) -> Check:
+    scale = wanted.float().abs().max().clamp(min=1e-6)
+    difference = float((found.float() - wanted.float()).abs().max() / scale)
+    return Check(name, difference, difference <= _tolerance(model))
+
+
+def _hidden_states(model: Model, batch: Batch, found: Record) -> list[Check]:
+    states = model.network(
+        input_ids=batch.ids,
+        attention_mask=batch.mask.long(),
+        position_ids=batch.position_ids,
+        output_hidden_states=True,
+        use_cache=False,
+    ).hidden_states
+    checks = []
+    last = len(model.layers) - 1
+    norm = model.network.get_submodule(model.architecture.final_norm)
+    for layer in range(last + 1):
+        before = found.values[Site("resid_pre", layer)]
+        after = found.values[Site("resid_post", layer)]
+        checks.append(_close(model, f"resid_pre.{layer} = HF hidden state", before, states[layer]))
+        after = norm(after) if layer == last else after
+        checks.append(
+            _close(model, f"resid_post.{layer} = HF hidden state", after, states[layer + 1])
+        )
+    return checks
+
+
+def _residual_sums(model: Model, found: Record) -> list[Check]:
+    checks = []
+    for layer in range(len(model.layers)):
+        pre, mid, post, attn, mlp = (
+            found.values[Site(kind, layer)]
+            for kind in ("resid_pre", "resid_mid", "resid_post", "attn", "mlp")
+        )
+        checks.append(
+            _close(model, f"resid_pre + attn = resid_mid, layer {layer}", pre + attn, mid)
+        )
+        checks.append(
+            _close(model, f"resid_mid + mlp = resid_post, layer {layer}", mid + mlp, post)
+        )
+    return checks
+
+
+def _recomposed(model: Model, found: Record) -> list[Check]:
+    checks = []
+    for layer in range(len(model.layers)):
+        projection = model.layers[layer].get_submodule(model.architecture.output_projection)
+        width, heads = model.shape.head_width, model.shape.heads
+        mixed = found.values[Site("head", layer)]
+        parts = [_through(projection, mixed, head * width, width) for head in range(heads)]
+        total = torch.stack(parts).sum(dim=0)
+        bias = getattr(projection, "bias", None)
+        total = total if bias is None else total + bias
+        wanted = found.values[Site("attn", layer)]
+        checks.append(_close(model, f"heads recompose attn, layer {layer}", total, wanted))
+        down, _ = model.tap("neuron", layer)
+        rebuilt = down(found.values[Site("neuron", layer)])
+        wanted = found.values[Site("mlp", layer)]
+        checks.append(_close(model, f"neurons recompose mlp, layer {layer}", rebuilt, wanted))
+    return checks
+
+
+def _through(projection: nn.Module, mixed: Tensor, first: int, width: int) -> Tensor:
+    """What one head alone adds: its columns of the projection times its values."""
+    weight = projection.weight
+    assert isinstance(weight, Tensor)
+    return F.linear(mixed[..., first : first + width], weight[:, first : first + width])
+
+
+def _self_patch(model: Model, batch: Batch, found: Record, plain: Tensor) -> Check:
+    same = [put(site, value) for site, value in found.values.items()]
+    with edited(model, same, batch):
+        patched = forward(model, batch, keep=0)
+    return _close(model, "putting back what was read changes nothing", patched, plain)
+
+
+def _causal(model: Model, batch: Batch, plain: Tensor, kind: str) -> Check:
+    """Changing a kind of site in its first and last unit moves later logits, never earlier ones."""
+    place = 2
+    effects, leaks = [], []
+    for layer in (0, len(model.layers) - 1):
+        for site in _ends(model, kind, layer):
+            size = 3 * _typical(model, batch, site)
+            push = size * torch.ones(1, 1, site_width(model, site))
+            with edited(model, [add(site.at(str(place)), push)], batch):
+                moved = (forward(model, batch, keep=0) - plain).abs().amax(dim=-1)
+            pads = batch.ids.shape[1] - batch.mask.sum(dim=1)
+            for row, pad in enumerate(pads.tolist()):
+                effects.append(float(moved[row, pad + place :].max()))
+                leaks.append(float(moved[row, pad : pad + place].max()))
+    scale = float(plain.abs().max())
+    passed = min(effects) > 1e-7 * scale and max(leaks) <= _tolerance(model) * scale
+    return Check(f"changing {kind} changes the logits from there on", min(effects), passed)
+
+
+def _typical(model: Model, batch: Batch, site: Site) -> float:
+    return float(record(model, batch, [site]).values[site].float().std()) + 1e-3
+
+
+def _ends(model: Model, kind: str, layer: int) -> Sequence[Site]:
+    if kind not in INDEXED:
+        return (Site(kind, layer),)
+    last = model.shape.units(kind) - 1
+    return (unit(kind, layer, 0), unit(kind, layer, last))
+
+
+def site_width(model: Model, site: Site) -> int:
+    """Width of the vector that a site holds at one position."""
+    each = model.shape.unit_width(site.kind)
+    if site.kind not in INDEXED:
+        return each
+    first, past = site.index or (0, model.shape.units(site.kind))
+    return each * (past - first)
+
+
+def _key(model: Model) -> str:
+    package = Path(__file__).parent
+    sources = digest_files(package.glob("*.py"), package)
+    device, dtype = str(model.device.type), str(model.network.dtype)
+    return digest_value([model.revision, sources, torch.__version__, device, dtype])
+
+
+def _remembered(memory: Path) -> list[str]:
+    return _quietly(lambda: list(read_json(memory)), [])
+
+
+def _remember(memory: Path, key: str) -> None:
+    kept = [*_remembered(memory)[-200:], key]
+    _quietly(lambda: write_json(memory, kept), None)
+
+
+def _quietly(do: Callable[[], Kept], otherwise: Kept) -> Kept:
+    """A cache that cannot be read or written only costs time."""
+    try:
+        return do()
+    except InterlockError:
+        return otherwise

@@ -1,0 +1,160 @@
+"""What a study would take: passes, time and memory from shapes on the meta device, no weights.
+
+Time is tokens x 2 x parameters over the machine's measured matrix speed, plus a fixed cost a layer
+and pass; it is an estimate to plan by, not a promise. Memory is weights plus one batch's
+activations and logits.
+"""
+
+import importlib
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoModelForCausalLM
+
+from interlock.architectures import architecture_of
+from interlock.config import Step, Study
+from interlock.contrast import Contrast
+from interlock.costs import Cost
+from interlock.datasets import load
+from interlock.methods import METHODS
+from interlock.model import Settled, Shape, read_config, settle, shape_of
+
+_PROMPT, _PASSAGE = 24, 20  # typical tokens; prompts are short questions
+_LAYER_SECONDS = {"cpu": 2.5e-4, "cuda": 1.0e-4, "mps": 2.0e-4}
+_USED = 0.5  # share of the measured matrix speed that a whole pass reaches
+
+
+@dataclass(frozen=True)
+class StepEstimate:
+    """What one step would take."""
+
+    id: str
+    prompts: int
+    replies: int
+    passages: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study would take on this machine."""
+
+    model: str
+    shape: Shape
+    device: str
+    dtype: str
+    steps: tuple[StepEstimate, ...]
+    seconds: float
+    memory_bytes: int
+    free_bytes: int
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """A table for the terminal."""
+        lines = [
+            f"{self.model}: {self.shape.parameters / 1e6:.1f}M parameters, {self.shape.layers} "
+            f"layers, {self.shape.heads} heads, on {self.device} in {self.dtype}",
+            f"{'step':24} {'prompts':>9} {'replies':>9} {'passages':>9} {'time':>8}",
+        ]
+        lines += [
+            f"{s.id:24} {s.prompts:9,} {s.replies:9,} {s.passages:9,} {_clock(s.seconds):>8}"
+            for s in self.steps
+        ]
+        lines.append(
+            f"about {_clock(self.seconds)} and {self.memory_bytes / 2**30:.1f} GiB of memory "
+            f"({self.free_bytes / 2**30:.1f} GiB free)"
+        )
+        return "\n".join(lines)
+
+
+def estimate(study: Study) -> Estimate:
+    """What a study would take here, from the model's config and the prompts' number.
+
+    Raises:
+        ModelError: the model cannot be found or its config cannot be read.
+    """
+    asked = study.model
+    settled = settle(asked.name, device=asked.device, dtype=asked.dtype, revision=asked.revision)
+    shape = _shape(settled)
+    sets = load(
+        study.prompts.name,
+        per_category=study.prompts.per_category,
+        passages=study.prompts.passages,
+        seed=study.prompts.seed,
+    )
+    contrasts = {**sets.splits, "passages": sets.passages}
+    speed = _matrix_speed(settled)
+    steps = tuple(_step(step, shape, contrasts, settled, speed) for step in study.steps)
+    batch = max((step.options.get("batch", 1) for step in study.steps), default=1)
+    return Estimate(
+        model=asked.name,
+        shape=shape,
+        device=str(settled.device),
+        dtype=str(settled.dtype).removeprefix("torch."),
+        steps=steps,
+        seconds=sum(step.seconds for step in steps),
+        memory_bytes=_memory(shape, settled.dtype, batch),
+        free_bytes=_free(settled.device),
+    )
+
+
+def _shape(settled: Settled) -> Shape:
+    config = read_config(settled.source)
+    architecture = architecture_of(config.model_type)
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config)
+    return shape_of(network, architecture)
+
+
+def _step(
+    step: Step, shape: Shape, contrasts: dict[str, Contrast], settled: Settled, speed: float
+) -> StepEstimate:
+    module, name = METHODS[step.do].cost.split(":")
+    count = getattr(importlib.import_module(f"interlock.methods.{module}"), name)
+    examples = len(contrasts[step.split()].examples)
+    passages = len(contrasts["passages"].examples)
+    cost: Cost = count(shape, examples, {**step.options, "passages": passages})
+    reply = int(step.options.get("tokens", 0))
+    work = 2 * shape.parameters * cost.tokens(_PROMPT, reply, _PASSAGE)
+    batch = int(step.options.get("batch", 1))
+    passes = (cost.prompts + cost.passages + cost.replies * (1 + reply)) / batch
+    overhead = passes * shape.layers * _LAYER_SECONDS.get(settled.device.type, 2.5e-4)
+    seconds = work / (speed * _USED) + overhead
+    return StepEstimate(step.id, cost.prompts, cost.replies, cost.passages, seconds)
+
+
+def _matrix_speed(settled: Settled) -> float:
+    """Floating-point operations a second of a matrix product, measured for a moment."""
+    size = 512 if settled.device.type == "cpu" else 4096
+    matrix = torch.ones(size, size, device=settled.device, dtype=settled.dtype)
+    best = float("inf")
+    for _ in range(4):
+        started = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # reading one value waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def _memory(shape: Shape, dtype: torch.dtype, batch: int) -> int:
+    size = torch.empty(0, dtype=dtype).element_size()
+    states = batch * _PROMPT * shape.width * (6 * shape.layers + 8)
+    logits = batch * _PASSAGE * shape.vocab * 3  # logits, their float copy, its log-softmax
+    return shape.parameters * size + states * size + logits * 4
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,140 @@
+"""A run killed at any moment goes on where it was; a finished one is not run again."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from commands import SECONDS, command, digests, environment, read_json
+
+AUDIT = ("audit", "--budget", "tiny", "--out", "run")
+
+
+def _started(folder: Path) -> bool:
+    return (folder / "plan.json").is_file()
+
+
+def _after(step: str):
+    return lambda folder: (folder / "steps" / f"{step}.json").is_file()
+
+
+def _shards(step: str, count: int):
+    return lambda folder: len(list(folder.glob(f"shards/{step}-*/*.json"))) >= count
+
+
+def _stop_when(reached, cwd: Path, cache: Path, how: int) -> subprocess.Popen:
+    """Run the audit until its folder has come to a certain point, then send a signal."""
+    child = subprocess.Popen(
+        command(*AUDIT),
+        cwd=cwd,
+        env=environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + SECONDS
+    while not reached(cwd / "run") and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert child.poll() is None, f"ended before the moment came:\n{child.stderr.read()}"
+    os.kill(child.pid, how)
+    return child
+
+
+def _same_tables(folder: Path, wanted: Path) -> None:
+    names = sorted(path.name for path in (wanted / "tables").glob("*.parquet"))
+    assert sorted(path.name for path in (folder / "tables").glob("*.parquet")) == names
+    for name in names:
+        found = pq.read_table(folder / "tables" / name)
+        assert found.equals(pq.read_table(wanted / "tables" / name), check_metadata=True), name
+        text = (folder / "tables" / name).with_suffix(".csv").read_bytes()
+        assert text == (wanted / "tables" / name).with_suffix(".csv").read_bytes(), name
+
+
+def test_killed_again_and_again_it_ends_as_if_never_killed(interlock, finished, cache, isolated):
+    moments = [
+        _started,
+        _after("behaviour.replies"),
+        _shards("where.units.denoise", 1),
+        _shards("necessary.mean", 3),
+    ]
+    folder = isolated / "run"
+    done: dict[Path, int] = {}
+    for moment in moments:
+        child = _stop_when(moment, isolated, cache, signal.SIGKILL)
+        assert child.wait(timeout=30) == -signal.SIGKILL
+        child.communicate()
+        assert not (folder / "manifest.json").exists()
+        for path, changed in done.items():
+            assert path.stat().st_mtime_ns == changed, f"{path.name} was computed again"
+        steps = [path.stem for path in (folder / "steps").glob("*.json")]
+        tables = [folder / "tables" / f"{step}.parquet" for step in steps]
+        done = {path: path.stat().st_mtime_ns for path in tables}
+    shards = list(folder.glob("shards/necessary.mean-*/*.json"))
+    assert shards and len(done) >= 11
+    result = interlock(*AUDIT, cwd=isolated)
+    assert result.code == 0, result.err
+    for path, changed in done.items():
+        assert path.stat().st_mtime_ns == changed, f"{path.name} was computed again"
+    _same_tables(folder, finished[0])
+    assert read_json(folder / "verdicts.json") == read_json(finished[0] / "verdicts.json")
+    assert read_json(folder / "plan.json") == read_json(finished[0] / "plan.json")
+    assert not (folder / "shards").exists()
+    assert not list(folder.rglob("*.part")), "unfinished writes are left in the sealed run"
+
+
+def test_control_c_is_one_line_and_goes_on_later(interlock, cache, isolated):
+    child = _stop_when(_after("openers"), isolated, cache, signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 2
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert last.startswith("error: interrupted") and "same command again" in last
+    kept = {
+        path: path.stat().st_mtime_ns for path in (isolated / "run/tables").glob("openers.parquet")
+    }
+    assert kept
+    assert interlock(*AUDIT, cwd=isolated).code == 0
+    assert all(path.stat().st_mtime_ns == changed for path, changed in kept.items())
+
+
+@pytest.mark.parametrize("left", ["plan.json.4242.part", ".writable", ".writable.4242.part"])
+def test_a_kill_while_the_first_file_is_written_does_not_block_the_folder(cli, isolated, left):
+    """What `write_bytes` and `require_writable` leave behind when the process dies in them."""
+    (isolated / "run").mkdir()
+    (isolated / "run" / left).write_bytes(b"{")
+    result = cli("behaviour", "--budget", "tiny", "prompts.per_category=1", "--out", "run")
+    assert result.code == 0, result.err
+
+
+def test_a_sealed_run_answers_at_once_and_is_not_touched(cli, finished, sealed, monkeypatch):
+    import transformers
+
+    def loaded(*_, **__):
+        raise AssertionError("weights were loaded for a run that is complete")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", loaded)
+    before = digests(sealed)
+    result = cli("audit", "--budget", "tiny", "--out", sealed, "--json")
+    assert result.code == 0, result.err
+    assert result.out == finished[1].out.replace('"run": "run"', f'"run": "{sealed}"')
+    assert digests(sealed) == before
+
+
+def test_a_damaged_shard_or_table_of_an_unsealed_run_is_computed_again(
+    interlock, finished, cache, isolated
+):
+    child = _stop_when(_shards("where.units.noise", 1), isolated, cache, signal.SIGKILL)
+    child.communicate()
+    folder = isolated / "run"
+    shard = next(folder.glob("shards/where.units.*/*.json"))
+    shard.write_bytes(shard.read_bytes()[:-30])
+    table = folder / "tables" / "openers.parquet"
+    table.write_bytes(table.read_bytes()[:-1])
+    (folder / "steps" / "behaviour.nll.json").write_bytes(b'{"id": "behav')
+    result = interlock(*AUDIT, cwd=isolated)
+    assert result.code == 0, result.err
+    _same_tables(folder, finished[0])

@@ -75,6 +75,10 @@ class Run:
         paths = sorted((self.folder / "tables").glob("*.parquet"))
         return {path.name.removesuffix(".parquet"): read_table(path) for path in paths}
 
+    def table(self, name: str) -> Table:
+        """One table by name."""
+        return read_table(self.folder / "tables" / f"{name}.parquet")
+
     @property
     def notices(self) -> list[str]:
         """What was counted and must be shown, each once."""

@@ -40,7 +40,9 @@ class Estimate:
     unit: str = "share"
 
     def __str__(self) -> str:
-        """Value, interval and n, as reports print it."""
+        """Value, interval and n, as reports print it; a counted number has no interval."""
+        if self.low == self.high:
+            return f"{self.value:.3g} ({self.how})"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}], n = {self.n}"
 
 

@@ -8,7 +8,7 @@ from commands import environment
 
 from interlock import cli as command_line
 
-HEAVY = ("torch", "transformers", "plotly", "matplotlib", "pyarrow", "scipy", "pydantic")
+HEAVY = ("torch", "transformers", "plotly", "matplotlib", "pyarrow", "scipy")
 
 
 def _names(app, prefix=()):

@@ -3,21 +3,21 @@
 import pytest
 import reference_checks as checks
 
-from interlock import activations, edits, measures, metrics, opening
+from interlock import measures, metrics, opening
 from interlock.errors import SelfCheckError
-from interlock.model import Model
+from interlock.model import Model, Shape
 from interlock.sites import Site
 
 
 def test_every_head_is_head_0(llama, monkeypatch):
+    honest = Shape.columns
+
     def first(shape, site):
         if site.index is not None:
             site = Site(site.kind, site.layer, (0, site.index[1] - site.index[0]), site.position)
         return honest(shape, site)
 
-    honest = activations.unit_columns
-    monkeypatch.setattr(activations, "unit_columns", first)
-    monkeypatch.setattr(edits, "unit_columns", first)
+    monkeypatch.setattr(Shape, "columns", first)
     for check in (checks.heads_recompose, checks.reads_as_naive, checks.scales_as_naive):
         with pytest.raises(AssertionError, match="off by"):
             check(llama)

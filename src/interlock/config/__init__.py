@@ -1,9 +1,9 @@
 """A study file, checked in full before any weights load; a method's signature is its schema."""
 
+from interlock.config.claims import Claim
 from interlock.config.overrides import apply_overrides, read_study_file
 from interlock.config.signatures import Signature, signature_of
 from interlock.config.study import (
-    Claim,
     ModelSettings,
     PromptSettings,
     Step,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from interlock.config.claims import Claim, claims_of
 from interlock.config.overrides import apply_overrides
 from interlock.config.signatures import Signature, signature_of
 from interlock.datasets import NAMES
@@ -62,14 +63,6 @@ class Step(_Strict):
         return str(self.wires.get("on", "")).split(".")[-1]
 
 
-class Claim(_Strict):
-    """A rule, the steps it judges by the name of their part, and at which set size."""
-
-    rule: str
-    parts: dict[str, str]
-    size: int = 5
-
-
 class Study(_Strict):
     """A whole study: nothing else decides what runs."""
 
@@ -111,7 +104,8 @@ def resolve(
         "steps": _steps(merged.pop("steps", []), mistakes),
         "rules": _rules(merged.pop("rules", {}), mistakes),
     }
-    parts["claims"] = _claims(merged.pop("claims", []), parts["steps"], mistakes)
+    methods = {step.id: step.do for step in parts["steps"]}
+    parts["claims"] = claims_of(merged.pop("claims", []), methods, mistakes)
     mistakes += [f"{key}: not a setting of a study." for key in merged]
     if mistakes:
         raise StudyError(mistakes)
@@ -278,30 +272,6 @@ def _same_split(step: Step, earlier: Mapping[str, Step]) -> list[str]:
         for name in source_steps(sites)
         if earlier[name].split() == step.split()
     ]
-
-
-def _claims(
-    raw: Any,  # noqa: ANN401 - YAML values
-    steps: Sequence[Step],
-    mistakes: list[str],
-) -> tuple[Claim, ...]:
-    known = {step.id for step in steps}
-    claims = []
-    for number, settings in enumerate(raw if isinstance(raw, list) else []):
-        settings = dict(settings) if isinstance(settings, dict) else {}
-        rule = settings.pop("rule", None)
-        if rule not in RULES:
-            mistakes.append(f"claims.{number}: needs rule: one of {', '.join(RULES)}.")
-            continue
-        size = settings.pop("size", 5)
-        if not isinstance(size, int):
-            mistakes.append(f"claims.{number}.size: {size!r} is not a whole number.")
-            continue
-        missing = [str(value) for value in settings.values() if value not in known]
-        mistakes += [f"claims.{number}: no step '{value}'." for value in missing]
-        parts = {part: str(value) for part, value in settings.items()}
-        claims.append(Claim(rule=rule, parts=parts, size=size))
-    return tuple(claims)
 
 
 def _rules(raw: Any, mistakes: list[str]) -> dict[str, dict[str, float]]:  # noqa: ANN401

@@ -6,6 +6,7 @@ activations and logits.
 """
 
 import importlib
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,12 +30,13 @@ _USED = 0.5  # share of the measured matrix speed that a whole pass reaches
 
 @dataclass(frozen=True)
 class StepEstimate:
-    """What one step would take."""
+    """What one step would take: texts by kind, forward passes over batches of them, seconds."""
 
     id: str
     prompts: int
     replies: int
     passages: int
+    passes: int
     seconds: float
 
 
@@ -60,15 +62,16 @@ class Estimate:
         lines = [
             f"{self.model}: {self.shape.parameters / 1e6:.1f}M parameters, {self.shape.layers} "
             f"layers, {self.shape.heads} heads, on {self.device} in {self.dtype}",
-            f"{'step':24} {'prompts':>9} {'replies':>9} {'passages':>9} {'time':>8}",
+            f"{'step':24} {'prompts':>9} {'replies':>9} {'passages':>9} {'passes':>9} {'time':>8}",
         ]
         lines += [
-            f"{s.id:24} {s.prompts:9,} {s.replies:9,} {s.passages:9,} {_clock(s.seconds):>8}"
+            f"{s.id:24} {s.prompts:9,} {s.replies:9,} {s.passages:9,} {s.passes:9,} "
+            f"{_clock(s.seconds):>8}"
             for s in self.steps
         ]
         lines.append(
-            f"about {_clock(self.seconds)} and {self.memory_bytes / 2**30:.1f} GiB of memory "
-            f"({self.free_bytes / 2**30:.1f} GiB free)"
+            f"about {_clock(self.seconds)} and {_size(self.memory_bytes)} of memory "
+            f"({_size(self.free_bytes)} free)"
         )
         return "\n".join(lines)
 
@@ -126,7 +129,9 @@ def _step(
     passes = (cost.prompts + cost.passages + cost.replies * (1 + reply)) / batch
     overhead = passes * shape.layers * _LAYER_SECONDS.get(settled.device.type, 2.5e-4)
     seconds = work / (speed * _USED) + overhead
-    return StepEstimate(step.id, cost.prompts, cost.replies, cost.passages, seconds)
+    return StepEstimate(
+        step.id, cost.prompts, cost.replies, cost.passages, math.ceil(passes), seconds
+    )
 
 
 def _matrix_speed(settled: Settled) -> float:
@@ -152,6 +157,10 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
 
 
 def _clock(seconds: float) -> str:

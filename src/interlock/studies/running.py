@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from interlock.config import Claim, Step, Study, signature_of, source_steps, top
 from interlock.contrast import Contrast
 from interlock.datasets import Sets, load
 from interlock.encoding import template_name
-from interlock.errors import ContrastError
+from interlock.errors import ContrastError, RunError
 from interlock.files import digest_files, digest_value, write_text
 from interlock.measures import JUDGE
 from interlock.methods import METHODS
@@ -156,9 +157,17 @@ def _execute(
             values[step.id] = _step(step, current, model, _contrasts(sets), values)
         except ContrastError as error:
             failed[step.id] = str(error)
-            log.warning("%s did not run: %s", step.id, error)
         _count(step.id, values.get(step.id))
+    for reason, names in _by_reason(failed).items():
+        log.warning("Did not run: %s. %s", ", ".join(names), reason)
     return values, failed
+
+
+def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in failed.items():
+        reasons.setdefault(reason, []).append(name)
+    return reasons
 
 
 def _step(
@@ -171,7 +180,7 @@ def _step(
     key = digest_value([current.plan["hash"], step.model_dump(mode="json")])
     done = current.finished(step.id, key)
     if done is not None:
-        table = current.tables[step.id]
+        table = current.table(step.id)
         return from_table(table) if done["type"] == "Scores" else table
     nouns = [_noun(wire, step, contrasts, values) for wire in step.wires]
     module, name = METHODS[step.do].function.split(":")
@@ -248,12 +257,12 @@ def _conclude(
     verdicts = []
     for claim in study.claims:
         rule, notes = _rule(study, claim), [*_changes(study, claim), *repeated]
-        lost = [name for name in claim.parts.values() if name in failed]
-        if lost:
-            missing = {rule.conditions[0].meaning: failed[lost[0]]}
+        needed = claim.deciding()
+        if needed in failed:
+            missing = {rule.conditions[0].meaning: failed[needed]}
             verdicts.append(decide(rule, Evidence({}, "none", "", missing), tuple(notes)))
             continue
-        parts = {part: values[name] for part, name in claim.parts.items()}
+        parts = {part: values[name] for part, name in claim.parts.items() if name in values}
         findings = _findings(claim, parts)
         for name, table in findings.tables.items():
             current.save_table(name, table)
@@ -299,17 +308,18 @@ def _rule_entry(study: Study, claim: Claim) -> dict[str, Any]:
 
 def _repeats(current: Run) -> list[str]:
     """Earlier sealed runs beside this one that judged this model on the same prompts."""
-    same = 0
-    for manifest in current.folder.parent.glob(f"*/{run.MANIFEST}"):
-        other = Run(manifest.parent)
-        if manifest.parent != current.folder and _asks_the_same(other, current):
-            same += 1
+    manifests = current.folder.parent.glob(f"*/{run.MANIFEST}")
+    others = [Run(path.parent) for path in manifests if path.parent != current.folder]
+    same = sum(_asks_the_same(other, current) for other in others)
     return [f"{same} earlier runs judged this model on the same prompts"] if same else []
 
 
 def _asks_the_same(other: Run, current: Run) -> bool:
-    keys = ("weights", "prompts")
-    return all(other.plan.get(key) == current.plan[key] for key in keys)
+    try:
+        theirs = other.plan
+    except RunError:
+        return False  # a damaged neighbour is not this run's concern
+    return all(theirs.get(key) == current.plan[key] for key in ("weights", "prompts"))
 
 
 def _protocol(request: Request, sets: Sets, settled: Settled, model: Model) -> dict[str, str]:
@@ -339,5 +349,6 @@ def _protocol(request: Request, sets: Sets, settled: Settled, model: Model) -> d
         "set by hand": " ".join(request.given) or "nothing",
         "versions": f"python {platform.python_version()}, torch {torch.__version__}, "
         f"transformers {transformers.__version__}",
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}",
     }

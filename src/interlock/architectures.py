@@ -20,11 +20,15 @@ class Tap:
         module: path inside the decoder layer; empty is the layer itself.
         side: the module's first input or its (first) output.
         unit: what the last axis splits into; empty is no split.
+        shift: where reading and writing part: the module's input is also carried past it by a skip
+            connection, so a change is written as a shift of this module's output, the last one
+            added to the residual stream before. Empty when replacing the value is enough.
     """
 
     module: str
     side: Literal["input", "output"]
     unit: Unit = ""
+    shift: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Architecture:
 
 _LLAMA_TAPS: Mapping[str, Tap] = {
     "resid_pre": Tap("", "input"),
-    "resid_mid": Tap("post_attention_layernorm", "input"),
+    "resid_mid": Tap("post_attention_layernorm", "input", shift="self_attn"),
     "resid_post": Tap("", "output"),
     "attn": Tap("self_attn", "output"),
     "mlp": Tap("mlp", "output"),

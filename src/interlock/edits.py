@@ -20,7 +20,7 @@ from interlock.encoding import Batch
 from interlock.means import Reference
 from interlock.model import Model
 from interlock.sites import Site
-from interlock.taps import Place, attached
+from interlock.taps import Place, written
 
 During = Literal["prompt", "always"]
 Value = Float[Tensor, "example position width"]
@@ -117,10 +117,10 @@ def edited(model: Model, edits: Sequence[Edit], batch: Batch) -> Iterator[None]:
     for edit in edits:
         placed = _Placed(edit, span, model.shape.columns(edit.site))
         groups.setdefault((edit.site.kind, edit.site.layer), []).append(placed)
-    watchers = {place: partial(_apply, group) for place, group in groups.items()}
+    writers = {place: partial(_apply, group) for place, group in groups.items()}
     handle = model.network.register_forward_pre_hook(span.observe, with_kwargs=True)
     try:
-        with attached(model, watchers):
+        with written(model, writers):
             yield
     finally:
         handle.remove()

@@ -9,7 +9,9 @@ Each check names what it compared, so that a wrong architecture entry fails loud
 4. heads, one by one through the output projection, recompose the attention output, and neurons
    through the down projection the MLP output;
 5. putting back what was read changes nothing; changing any kind of site changes the logits, and
-   only at or after the position that was changed.
+   only at or after the position that was changed;
+6. the sums of 3 still hold while a site of the residual stream, an attention or an MLP output is
+   changed: a write that a skip connection bypasses fails here.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +33,7 @@ from interlock.model import Model, Settled, cache_folder, load, settle
 from interlock.sites import INDEXED, Site, unit
 
 _TOKENS = 8
+_ADDED = ("resid_pre", "attn", "resid_mid", "mlp", "resid_post")
 Kept = TypeVar("Kept")
 
 
@@ -108,6 +111,7 @@ def self_check(model: Model) -> tuple[Check, ...]:
             _self_patch(model, batch, found, plain),
         ]
         checks += [_causal(model, batch, plain, kind) for kind in model.architecture.taps]
+        checks += [_carried(model, batch, found, kind) for kind in _ADDED]
     return tuple(checks)
 
 
@@ -150,19 +154,33 @@ def _hidden_states(model: Model, batch: Batch, found: Record) -> list[Check]:
 
 
 def _residual_sums(model: Model, found: Record) -> list[Check]:
-    checks = []
+    return [
+        _close(model, f"{before} + {part} = {after}, layer {layer}", *sides)
+        for layer in range(len(model.layers))
+        for (before, part, after), sides in _sums(found, layer).items()
+    ]
+
+
+def _sums(found: Record, layer: int) -> dict[tuple[str, str, str], tuple[Tensor, Tensor]]:
+    """Both sides of each sum that makes up a layer's residual stream."""
+    sums = (("resid_pre", "attn", "resid_mid"), ("resid_mid", "mlp", "resid_post"))
+    value = {kind: found.values[Site(kind, layer)] for kind in _ADDED}
+    return {(a, b, c): (value[a] + value[b], value[c]) for a, b, c in sums}
+
+
+def _carried(model: Model, batch: Batch, found: Record, kind: str) -> Check:
+    """While a kind of site is changed, the new value is what the rest of the layer builds on."""
+    worst = 0.0
     for layer in range(len(model.layers)):
-        pre, mid, post, attn, mlp = (
-            found.values[Site(kind, layer)]
-            for kind in ("resid_pre", "resid_mid", "resid_post", "attn", "mlp")
-        )
-        checks.append(
-            _close(model, f"resid_pre + attn = resid_mid, layer {layer}", pre + attn, mid)
-        )
-        checks.append(
-            _close(model, f"resid_mid + mlp = resid_post, layer {layer}", mid + mlp, post)
-        )
-    return checks
+        site = Site(kind, layer)
+        wanted = found.values[site].flip(-1)
+        with edited(model, [put(site, wanted)], batch):
+            after = record(model, batch, [Site(each, layer) for each in _ADDED])
+        pairs = [(after.values[site], wanted), *_sums(after, layer).values()]
+        if kind == "resid_post":  # the layer's own sum cannot hold: its result was replaced
+            pairs = pairs[:-1]
+        worst = max(worst, *(_close(model, "", *pair).difference for pair in pairs))
+    return Check(f"a changed {kind} reaches all that follows", worst, worst <= _tolerance(model))
 
 
 def _recomposed(model: Model, found: Record) -> list[Check]:

@@ -17,10 +17,10 @@ Watcher = Callable[[Tensor], Tensor | None]
 def attached(model: Model, watchers: Mapping[Place, Watcher]) -> Iterator[None]:
     """Call each watcher with its place's tensor [example token width] in every forward pass.
 
-    A watcher that returns a tensor replaces the value. Hooks are removed on leaving, also after an
-    exception.
+    To change values, use `written`: what a watcher returns here replaces the value in its module
+    only, which a skip connection may bypass. Hooks are removed on leaving, also after an exception.
     """
-    handles = []
+    handles: list[Any] = []
     try:
         for (kind, layer), watcher in watchers.items():
             module, tap = model.tap(kind, layer)
@@ -29,6 +29,46 @@ def attached(model: Model, watchers: Mapping[Place, Watcher]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def written(model: Model, writers: Mapping[Place, Watcher]) -> Iterator[None]:
+    """Replace each place's tensor by what its writer returns, for everything that reads it.
+
+    Hooks are removed on leaving, also after an exception.
+    """
+    taps = model.architecture.taps
+    # shifts come last: they build on what the other writers of the layer leave
+    ordered = sorted(writers.items(), key=lambda item: bool(taps[item[0][0]].shift))
+    handles: list[Any] = []
+    try:
+        for (kind, layer), writer in ordered:
+            module, tap = model.tap(kind, layer)
+            if tap.shift:
+                handles += _attach_shift(model, layer, tap.shift, writer)
+            else:
+                handles.append(_attach(module, tap, writer))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _attach_shift(model: Model, layer: int, shifted: str, writer: Watcher) -> list[Any]:
+    """Write the residual stream after a module by shifting that module's output."""
+    entering: list[Tensor] = []
+
+    def remember(value: Tensor) -> None:
+        entering[:] = [value]
+
+    def shift(output: Tensor) -> Tensor | None:
+        now = entering.pop() + output
+        wanted = writer(now)
+        return None if wanted is None else output + (wanted - now)
+
+    start, tap = model.tap("resid_pre", layer)
+    module = model.layers[layer].get_submodule(shifted)
+    return [_attach(start, tap, remember), _attach(module, Tap(shifted, "output"), shift)]
 
 
 def _attach(module: nn.Module, tap: Tap, watcher: Watcher) -> Any:  # noqa: ANN401 - torch handle

@@ -4,7 +4,7 @@ Everything here is checked by intervention when a model is opened (`interlock.mo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from interlock.errors import UnknownArchitectureError
@@ -41,8 +41,13 @@ class Architecture:
         layers: path of the list of decoder layers in the causal LM.
         embedding: path of the token embedding.
         final_norm: path of the norm before the unembedding.
-        output_projection: path in a layer of the linear map from heads to the attention output.
+        attention: path in a layer of the attention module, whose output its heads make up. What it
+            adds to the residual stream may be a norm of that: the `attn` tap.
+        feed_forward: path in a layer of the MLP, likewise.
         taps: kind of site to its place in a layer.
+        missing: kind of site that the family does not have, to the reason.
+        fused: how query, key and value share one projection's output: not at all, one after the
+            other, or head by head.
     """
 
     family: str
@@ -50,32 +55,134 @@ class Architecture:
     layers: str
     embedding: str
     final_norm: str
-    output_projection: str
+    attention: str
+    feed_forward: str
     taps: Mapping[str, Tap]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    fused: Literal["", "blocks", "interleaved"] = ""
 
 
-_LLAMA_TAPS: Mapping[str, Tap] = {
+_STREAM: Mapping[str, Tap] = {
     "resid_pre": Tap("", "input"),
     "resid_mid": Tap("post_attention_layernorm", "input", shift="self_attn"),
     "resid_post": Tap("", "output"),
     "attn": Tap("self_attn", "output"),
     "mlp": Tap("mlp", "output"),
+}
+_HEADS: Mapping[str, Tap] = {
     "head": Tap("self_attn.o_proj", "input", "head"),
     "query": Tap("self_attn.q_proj", "output", "head"),
     "key": Tap("self_attn.k_proj", "output", "kv_head"),
     "value": Tap("self_attn.v_proj", "output", "kv_head"),
-    "neuron": Tap("mlp.down_proj", "input", "neuron"),
 }
+_NEURONS: Mapping[str, Tap] = {"neuron": Tap("mlp.down_proj", "input", "neuron")}
+# attention and MLP reach the residual stream through a norm of their own
+_POST_NORMED: Mapping[str, Tap] = {
+    **_STREAM,
+    "attn": Tap("post_attention_layernorm", "output"),
+    "mlp": Tap("post_feedforward_layernorm", "output"),
+}
+_LLAMA = Architecture(
+    family="Llama",
+    model_types=("llama", "mistral", "qwen2", "qwen3", "gemma"),
+    layers="model.layers",
+    embedding="model.embed_tokens",
+    final_norm="model.norm",
+    attention="self_attn",
+    feed_forward="mlp",
+    taps={**_STREAM, **_HEADS, **_NEURONS},
+)
 
 ARCHITECTURES: tuple[Architecture, ...] = (
+    _LLAMA,
+    replace(
+        _LLAMA,
+        family="Gemma 2 and 3",
+        model_types=("gemma2", "gemma3_text"),
+        taps={
+            **_POST_NORMED,
+            "resid_mid": Tap(
+                "pre_feedforward_layernorm", "input", shift="post_attention_layernorm"
+            ),
+            **_HEADS,
+            **_NEURONS,
+        },
+    ),
+    replace(
+        _LLAMA,
+        family="OLMo 2",
+        model_types=("olmo2",),
+        taps={
+            **_POST_NORMED,
+            "resid_mid": Tap("mlp", "input", shift="post_attention_layernorm"),
+            **_HEADS,
+            **_NEURONS,
+        },
+    ),
+    replace(
+        _LLAMA,
+        family="Phi-3",
+        model_types=("phi3",),
+        taps={
+            **_STREAM,
+            "head": _HEADS["head"],
+            "query": Tap("self_attn.qkv_proj", "output", "head"),
+            "key": Tap("self_attn.qkv_proj", "output", "kv_head"),
+            "value": Tap("self_attn.qkv_proj", "output", "kv_head"),
+            **_NEURONS,
+        },
+        fused="blocks",
+    ),
+    replace(
+        _LLAMA,
+        family="Qwen3 mixture of experts",
+        model_types=("qwen3_moe",),
+        taps={**_STREAM, **_HEADS},
+        missing={"neuron": "each token's experts differ, so a layer has no one set of neurons"},
+    ),
     Architecture(
-        family="Llama",
-        model_types=("llama", "mistral", "qwen2", "qwen3"),
-        layers="model.layers",
-        embedding="model.embed_tokens",
-        final_norm="model.norm",
-        output_projection="self_attn.o_proj",
-        taps=_LLAMA_TAPS,
+        family="GPT-2",
+        model_types=("gpt2",),
+        layers="transformer.h",
+        embedding="transformer.wte",
+        final_norm="transformer.ln_f",
+        attention="attn",
+        feed_forward="mlp",
+        taps={
+            "resid_pre": Tap("", "input"),
+            "resid_mid": Tap("ln_2", "input", shift="attn"),
+            "resid_post": Tap("", "output"),
+            "attn": Tap("attn", "output"),
+            "mlp": Tap("mlp", "output"),
+            "head": Tap("attn.c_proj", "input", "head"),
+            "query": Tap("attn.c_attn", "output", "head"),
+            "key": Tap("attn.c_attn", "output", "kv_head"),
+            "value": Tap("attn.c_attn", "output", "kv_head"),
+            "neuron": Tap("mlp.c_proj", "input", "neuron"),
+        },
+        fused="blocks",
+    ),
+    Architecture(
+        family="GPT-NeoX",
+        model_types=("gpt_neox",),
+        layers="gpt_neox.layers",
+        embedding="gpt_neox.embed_in",
+        final_norm="gpt_neox.final_layer_norm",
+        attention="attention",
+        feed_forward="mlp",
+        taps={
+            "resid_pre": Tap("", "input"),
+            "resid_post": Tap("", "output"),
+            "attn": Tap("attention", "output"),
+            "mlp": Tap("mlp", "output"),
+            "head": Tap("attention.dense", "input", "head"),
+            "query": Tap("attention.query_key_value", "output", "head"),
+            "key": Tap("attention.query_key_value", "output", "kv_head"),
+            "value": Tap("attention.query_key_value", "output", "kv_head"),
+            "neuron": Tap("mlp.dense_4h_to_h", "input", "neuron"),
+        },
+        missing={"resid_mid": "attention and MLP read the same residual stream, side by side"},
+        fused="interleaved",
     ),
 )
 

@@ -154,7 +154,7 @@ class _Span:
 class _Placed:
     """An edit with its columns and positions in a batch worked out."""
 
-    def __init__(self, edit: Edit, span: _Span, columns: slice) -> None:
+    def __init__(self, edit: Edit, span: _Span, columns: slice | list[int]) -> None:
         self.edit, self.span, self.columns = edit, span, columns
         self.where = None
         if edit.site.position != "all":
@@ -162,40 +162,43 @@ class _Placed:
 
     def write(self, tensor: Tensor) -> None:
         """Change `tensor` [example token width] in place, where the edit acts in this pass."""
+        part, value = tensor[..., self.columns], self.edit.value
         if self.span.decoding:
-            if self.edit.during == "always":
-                part = tensor[..., self.columns]
-                value = self.edit.value
-                part.copy_(_changed(part, self.edit, None if value is None else value[:, -1:]))
+            if self.edit.during == "prompt":
+                return
+            new = _changed(part, self.edit, None if value is None else value[:, -1:])
         elif self.where is None:
-            part = tensor[..., self.columns]
-            part.copy_(_changed(part, self.edit, self._stretched()))
+            new = _changed(part, self.edit, self._stretched())
         else:
-            self._write_at(tensor)
+            new = self._changed_at(part)
+        tensor[..., self.columns] = new
 
     def _stretched(self) -> Tensor | None:
         """The value with one entry per prompt token of each row."""
         value, batch = self.edit.value, self.span.batch
         assert self.span.tokens == batch.ids.shape[1], "edits at @all need the whole prompt at once"
-        if value is None or value.shape[1] in (1, batch.ids.shape[1]):
+        if value is None or value.shape[1] == 1:
+            return value
+        if self.edit.head == 0 and value.shape[1] == batch.ids.shape[1]:
             return value
         tail = value.shape[1] - self.edit.head - 1
         place = batch.places(self.edit.head, tail)
         return value.expand(len(place), -1, -1).take_along_dim(place[..., None], dim=1)
 
-    def _write_at(self, tensor: Tensor) -> None:
+    def _changed_at(self, part: Tensor) -> Tensor:
+        """The slice with only the edit's positions changed."""
         assert self.where is not None
         column, inside = self.span.columns(self.where.index)
-        valid = (inside & self.where.valid)[..., None]
-        part = tensor[..., self.columns]
         old = part.take_along_dim(column[..., None], dim=1)
         value = self.edit.value
         if value is not None and value.shape[1] != 1:
             value = value[:, value.shape[1] - old.shape[1] :]
-        new = torch.where(valid, _changed(old, self.edit, value), old)
+        new = _changed(old, self.edit, value).expand_as(old)
+        keep = inside & self.where.valid
         rows = torch.arange(len(part), device=part.device)[:, None].expand_as(column)
-        keep = valid[..., 0]
-        part[rows[keep], column[keep]] = new[keep]
+        changed = part.clone()
+        changed[rows[keep], column[keep]] = new[keep]
+        return changed
 
 
 def _apply(group: Sequence[_Placed], tensor: Tensor) -> Tensor:

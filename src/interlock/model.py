@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ORGANISMS = Path(__file__).parent / "organisms" / "weights"
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_FUSED = ("query", "key", "value")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -40,6 +41,8 @@ class Shape:
         neurons: MLP neurons per layer.
         vocab: tokens.
         parameters: in all.
+        kinds: of site that the family has.
+        fused: how query, key and value share a projection's output, as in `Architecture`.
     """
 
     layers: int
@@ -50,6 +53,8 @@ class Shape:
     neurons: int
     vocab: int
     parameters: int
+    kinds: tuple[str, ...]
+    fused: str
 
     def units(self, kind: str) -> int:
         """How many heads, key-value heads or neurons of a kind one layer has; 0 if not indexed."""
@@ -68,12 +73,19 @@ class Shape:
             return 1
         return self.head_width if kind in INDEXED else self.width
 
-    def columns(self, site: Site) -> slice:
+    def columns(self, site: Site) -> slice | list[int]:
         """The columns of a place's tensor that a site covers."""
-        if site.index is None:
+        fused = self.fused and site.kind in _FUSED
+        if site.index is None and not fused:
             return slice(None)
         width = self.unit_width(site.kind)
-        return slice(site.index[0] * width, site.index[1] * width)
+        first, past = site.index or (0, self.units(site.kind))
+        if fused == "interleaved":
+            part = _FUSED.index(site.kind) * width
+            heads = (3 * width * head + part for head in range(first, past))
+            return [start + column for start in heads for column in range(width)]
+        start = sum(self.units(kind) for kind in _FUSED[: _FUSED.index(site.kind)]) if fused else 0
+        return slice((start + first) * width, (start + past) * width)
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,9 @@ class Model:
         if site.layer >= self.shape.layers:
             raise SiteError(f"{site}: {self.name} has {self.shape.layers} layers, from 0.")
         if site.kind not in self.architecture.taps:
-            raise SiteError(f"{site}: a {self.architecture.family} model has no {site.kind} site.")
+            why = self.architecture.missing.get(site.kind, "its architecture entry lists none")
+            family = self.architecture.family
+            raise SiteError(f"{site}: a {family} model has no {site.kind} site; {why}.")
         if site.index is not None and site.index[1] > self.shape.units(site.kind):
             count = self.shape.units(site.kind)
             raise SiteError(f"{site}: {self.name} has {count} {site.kind} units a layer, from 0.")
@@ -238,22 +252,33 @@ def shape_of(network: nn.Module, architecture: Architecture) -> Shape:
     """Sizes of a network, loaded or on the meta device."""
     layers = network.get_submodule(architecture.layers)
     first = layers.get_submodule("0")
-    linear = {
-        kind: first.get_submodule(architecture.taps[kind].module)
-        for kind in ("head", "key", "neuron")
-    }
+    attention = first.get_submodule(architecture.attention)
+    head_width = int(getattr(attention, "head_dim", 0) or getattr(attention, "head_size", 0))
+    heads = _inputs(first.get_submodule(architecture.taps["head"].module)) // head_width
+    neurons = 0
+    if "neuron" in architecture.taps:
+        neurons = _inputs(first.get_submodule(architecture.taps["neuron"].module))
     embedding = network.get_submodule(architecture.embedding)
-    head_width = int(first.get_submodule("self_attn").head_dim)  # type: ignore[arg-type]
+    config = network.config
     return Shape(
         layers=len(list(layers.children())),
-        width=int(embedding.embedding_dim),  # type: ignore[arg-type]
-        heads=int(linear["head"].in_features) // head_width,  # type: ignore[arg-type]
-        kv_heads=int(linear["key"].out_features) // head_width,  # type: ignore[arg-type]
+        width=int(config.hidden_size),  # type: ignore[union-attr]
+        heads=heads,
+        kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
         head_width=head_width,
-        neurons=int(linear["neuron"].in_features),  # type: ignore[arg-type]
+        neurons=neurons,
         vocab=int(embedding.num_embeddings),  # type: ignore[arg-type]
         parameters=sum(parameter.numel() for parameter in network.parameters()),
+        kinds=tuple(architecture.taps),
+        fused=architecture.fused,
     )
+
+
+def _inputs(projection: nn.Module) -> int:
+    """Width that a linear map reads; Conv1D (GPT-2) stores its weight the other way round."""
+    if hasattr(projection, "in_features"):
+        return int(projection.in_features)  # type: ignore[arg-type]
+    return int(projection.weight.shape[0])  # type: ignore[union-attr, index]
 
 
 def cache_folder() -> Path:

@@ -5,15 +5,17 @@ Each check names what it compared, so that a wrong architecture entry fails loud
 
 1. reading changes nothing: logits under hooks equal logits without;
 2. `resid_pre`, `resid_post` equal the hidden states that Hugging Face returns, layer by layer;
-3. `resid_pre + attn = resid_mid` and `resid_mid + mlp = resid_post`;
-4. heads, one by one through the output projection, recompose the attention output, and neurons
-   through the down projection the MLP output;
+3. `resid_pre + attn = resid_mid` and `resid_mid + mlp = resid_post` (one sum where attention and
+   MLP stand side by side);
+4. heads, one by one through the output projection, recompose the attention module's output, and
+   neurons through the down projection the MLP's;
 5. putting back what was read changes nothing; changing any kind of site changes the logits, and
    only at or after the position that was changed;
 6. the sums of 3 still hold while a site of the residual stream, an attention or an MLP output is
    changed: a write that a skip connection bypasses fails here.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +23,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows
 from torch import Tensor, nn
 
 from interlock.activations import Record, forward, record
@@ -107,11 +108,12 @@ def self_check(model: Model) -> tuple[Check, ...]:
             _close(model, "reading changes nothing", found.logits, plain[:, -1]),
             *_hidden_states(model, batch, found),
             *_residual_sums(model, found),
-            *_recomposed(model, found),
+            *_recomposed(model, batch, found),
             _self_patch(model, batch, found, plain),
         ]
         checks += [_causal(model, batch, plain, kind) for kind in model.architecture.taps]
-        checks += [_carried(model, batch, found, kind) for kind in _ADDED]
+        added = [kind for kind in _ADDED if kind in model.architecture.taps]
+        checks += [_carried(model, batch, found, kind) for kind in added]
     return tuple(checks)
 
 
@@ -155,17 +157,23 @@ def _hidden_states(model: Model, batch: Batch, found: Record) -> list[Check]:
 
 def _residual_sums(model: Model, found: Record) -> list[Check]:
     return [
-        _close(model, f"{before} + {part} = {after}, layer {layer}", *sides)
+        _close(model, f"{equation}, layer {layer}", *sides)
         for layer in range(len(model.layers))
-        for (before, part, after), sides in _sums(found, layer).items()
+        for equation, sides in _sums(found, layer).items()
     ]
 
 
-def _sums(found: Record, layer: int) -> dict[tuple[str, str, str], tuple[Tensor, Tensor]]:
+def _sums(found: Record, layer: int) -> dict[str, tuple[Tensor, Tensor]]:
     """Both sides of each sum that makes up a layer's residual stream."""
-    sums = (("resid_pre", "attn", "resid_mid"), ("resid_mid", "mlp", "resid_post"))
-    value = {kind: found.values[Site(kind, layer)] for kind in _ADDED}
-    return {(a, b, c): (value[a] + value[b], value[c]) for a, b, c in sums}
+    value = {site.kind: each for site, each in found.values.items() if site.layer == layer}
+    pre, attn, mlp, post = (value[kind] for kind in ("resid_pre", "attn", "mlp", "resid_post"))
+    if "resid_mid" not in value:
+        return {"resid_pre + attn + mlp = resid_post": (pre + (attn + mlp), post)}
+    mid = value["resid_mid"]
+    return {
+        "resid_pre + attn = resid_mid": (pre + attn, mid),
+        "resid_mid + mlp = resid_post": (mid + mlp, post),
+    }
 
 
 def _carried(model: Model, batch: Batch, found: Record, kind: str) -> Check:
@@ -175,7 +183,8 @@ def _carried(model: Model, batch: Batch, found: Record, kind: str) -> Check:
         site = Site(kind, layer)
         wanted = found.values[site].flip(-1)
         with edited(model, [put(site, wanted)], batch):
-            after = record(model, batch, [Site(each, layer) for each in _ADDED])
+            added = [each for each in _ADDED if each in model.architecture.taps]
+            after = record(model, batch, [Site(each, layer) for each in added])
         pairs = [(after.values[site], wanted), *_sums(after, layer).values()]
         if kind == "resid_post":  # the layer's own sum cannot hold: its result was replaced
             pairs = pairs[:-1]
@@ -183,30 +192,52 @@ def _carried(model: Model, batch: Batch, found: Record, kind: str) -> Check:
     return Check(f"a changed {kind} reaches all that follows", worst, worst <= _tolerance(model))
 
 
-def _recomposed(model: Model, found: Record) -> list[Check]:
+def _recomposed(model: Model, batch: Batch, found: Record) -> list[Check]:
     checks = []
     for layer in range(len(model.layers)):
-        projection = model.layers[layer].get_submodule(model.architecture.output_projection)
-        width, heads = model.shape.head_width, model.shape.heads
-        mixed = found.values[Site("head", layer)]
-        parts = [_through(projection, mixed, head * width, width) for head in range(heads)]
-        total = torch.stack(parts).sum(dim=0)
-        bias = getattr(projection, "bias", None)
-        total = total if bias is None else total + bias
-        wanted = found.values[Site("attn", layer)]
-        checks.append(_close(model, f"heads recompose attn, layer {layer}", total, wanted))
-        down, _ = model.tap("neuron", layer)
-        rebuilt = down(found.values[Site("neuron", layer)])
-        wanted = found.values[Site("mlp", layer)]
-        checks.append(_close(model, f"neurons recompose mlp, layer {layer}", rebuilt, wanted))
+        for kind, path in (
+            ("head", model.architecture.attention),
+            ("neuron", model.architecture.feed_forward),
+        ):
+            if kind in model.architecture.taps:
+                wanted = _output(model, batch, model.layers[layer].get_submodule(path))
+                total = _from_units(model, found.values[Site(kind, layer)], kind, layer)
+                name = f"{kind}s one by one recompose {path}'s output, layer {layer}"
+                checks.append(_close(model, name, total, wanted))
     return checks
 
 
-def _through(projection: nn.Module, mixed: Tensor, first: int, width: int) -> Tensor:
-    """What one head alone adds: its columns of the projection times its values."""
-    weight = projection.weight
-    assert isinstance(weight, Tensor)
-    return F.linear(mixed[..., first : first + width], weight[:, first : first + width])
+def _from_units(model: Model, value: Tensor, kind: str, layer: int) -> Tensor:
+    """What every head, or each eighth of the neurons, adds alone through its projection, summed.
+
+    The projection is run on masked input rather than sliced, so that packed weights work as well.
+    """
+    projection, _ = model.tap(kind, layer)
+    units = model.shape.units(kind)
+    size = 1 if kind == "head" else math.ceil(units / 8)
+    nothing = projection(torch.zeros_like(value))
+    total = nothing.clone()
+    for first in range(0, units, size):
+        columns = model.shape.columns(Site(kind, layer, (first, min(units, first + size))))
+        alone = torch.zeros_like(value)
+        alone[..., columns] = value[..., columns]
+        total = total + (projection(alone) - nothing)
+    return total
+
+
+def _output(model: Model, batch: Batch, module: nn.Module) -> Tensor:
+    """A module's (first) output in one pass, read by a hook of its own."""
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, __: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+        seen.append(output if isinstance(output, Tensor) else output[0])
+
+    handle = module.register_forward_hook(keep)
+    try:
+        forward(model, batch)
+    finally:
+        handle.remove()
+    return seen[0]
 
 
 def _self_patch(model: Model, batch: Batch, found: Record, plain: Tensor) -> Check:
@@ -219,11 +250,13 @@ def _self_patch(model: Model, batch: Batch, found: Record, plain: Tensor) -> Che
 def _causal(model: Model, batch: Batch, plain: Tensor, kind: str) -> Check:
     """Changing a kind of site in its first and last unit moves later logits, never earlier ones."""
     place = 2
+    generator = torch.Generator().manual_seed(1)
     effects, leaks = [], []
     for layer in (0, len(model.layers) - 1):
         for site in _ends(model, kind, layer):
             size = 3 * _typical(model, batch, site)
-            push = size * torch.ones(1, 1, site_width(model, site))
+            # not the same for every column: a LayerNorm would take that out again
+            push = size * torch.randn(1, 1, site_width(model, site), generator=generator)
             with edited(model, [add(site.at(str(place)), push)], batch):
                 moved = (forward(model, batch, keep=0) - plain).abs().amax(dim=-1)
             pads = batch.ids.shape[1] - batch.mask.sum(dim=1)

@@ -19,6 +19,7 @@ def layer_sites(shape: Shape, positions: Sequence[str]) -> tuple[Site, ...]:
         for position in positions
         for layer in range(shape.layers)
         for kind in LAYER_KINDS
+        if kind in shape.kinds
     )
 
 

@@ -328,7 +328,9 @@ def _protocol(request: Request, sets: Sets, settled: Settled, model: Model) -> d
         "model": model.name,
         "revision": settled.source.revision,
         "family": model.architecture.family,
-        "shape": ", ".join(f"{value} {name}" for name, value in asdict(shape).items()),
+        "shape": ", ".join(
+            f"{value} {name}" for name, value in asdict(shape).items() if isinstance(value, int)
+        ),
         "device": str(model.device),
         "dtype": str(settled.dtype).removeprefix("torch."),
         "chat template": template_name(model),

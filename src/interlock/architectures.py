@@ -116,6 +116,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
             **_POST_NORMED,
             "resid_mid": Tap("mlp", "input", shift="post_attention_layernorm"),
             **_HEADS,
+            # one norm over all heads together: before it, a head's query is not its own
+            "query": Tap("self_attn.q_norm", "output", "head"),
+            "key": Tap("self_attn.k_norm", "output", "kv_head"),
             **_NEURONS,
         },
     ),

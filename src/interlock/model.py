@@ -75,7 +75,7 @@ class Shape:
 
     def columns(self, site: Site) -> slice | list[int]:
         """The columns of a place's tensor that a site covers."""
-        fused = self.fused and site.kind in _FUSED
+        fused = self.fused if site.kind in _FUSED else ""
         if site.index is None and not fused:
             return slice(None)
         width = self.unit_width(site.kind)

@@ -8,11 +8,14 @@ Each check names what it compared, so that a wrong architecture entry fails loud
 3. `resid_pre + attn = resid_mid` and `resid_mid + mlp = resid_post` (one sum where attention and
    MLP stand side by side);
 4. heads, one by one through the output projection, recompose the attention module's output, and
-   neurons through the down projection the MLP's;
+   neurons through the down projection the MLP's; without heads `attn` is the same for every token,
+   without neurons `mlp` is;
 5. putting back what was read changes nothing; changing any kind of site changes the logits, and
    only at or after the position that was changed;
 6. the sums of 3 still hold while a site of the residual stream, an attention or an MLP output is
-   changed: a write that a skip connection bypasses fails here.
+   changed: a write that a skip connection bypasses fails here;
+7. a changed query, key or value head reaches the heads of its own group and no other; a query acts
+   at its own token only, a key not on a token that sees nothing else, a value on all that see it.
 """
 
 import math
@@ -26,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from interlock.activations import Record, forward, record
-from interlock.edits import add, edited, put
+from interlock.edits import add, edited, put, zero
 from interlock.encoding import Batch, collate, from_ids
 from interlock.errors import InterlockError, SelfCheckError
 from interlock.files import digest_files, digest_value, read_json, write_json
@@ -109,11 +112,14 @@ def self_check(model: Model) -> tuple[Check, ...]:
             *_hidden_states(model, batch, found),
             *_residual_sums(model, found),
             *_recomposed(model, batch, found),
+            *_silenced(model, batch, found),
             _self_patch(model, batch, found, plain),
         ]
         checks += [_causal(model, batch, plain, kind) for kind in model.architecture.taps]
         added = [kind for kind in _ADDED if kind in model.architecture.taps]
         checks += [_carried(model, batch, found, kind) for kind in added]
+        grouped = [kind for kind in ("query", "key", "value") if kind in model.architecture.taps]
+        checks += [_grouped(model, batch, found, kind) for kind in grouped]
     return tuple(checks)
 
 
@@ -225,11 +231,30 @@ def _from_units(model: Model, value: Tensor, kind: str, layer: int) -> Tensor:
     return total
 
 
+def _silenced(model: Model, batch: Batch, found: Record) -> list[Check]:
+    checks = []
+    for kind, adds in (("head", "attn"), ("neuron", "mlp")):
+        if kind not in model.architecture.taps:
+            continue
+        worst = 0.0
+        for layer in range(len(model.layers)):
+            site = Site(adds, layer)
+            with edited(model, [zero(Site(kind, layer))], batch):
+                left = record(model, batch, [site]).values[site]
+            spread = (left - left[:1, -1:])[batch.mask].float().abs().max()
+            scale = found.values[site].float().abs().max().clamp(min=1e-6)
+            worst = max(worst, float(spread / scale))
+        checks.append(
+            Check(f"without {kind}s, {adds} is constant", worst, worst <= _tolerance(model))
+        )
+    return checks
+
+
 def _output(model: Model, batch: Batch, module: nn.Module) -> Tensor:
     """A module's (first) output in one pass, read by a hook of its own."""
     seen: list[Tensor] = []
 
-    def keep(_: nn.Module, __: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+    def keep(_: nn.Module, __: tuple, output: Tensor | tuple) -> None:
         seen.append(output if isinstance(output, Tensor) else output[0])
 
     handle = module.register_forward_hook(keep)
@@ -266,6 +291,43 @@ def _causal(model: Model, batch: Batch, plain: Tensor, kind: str) -> Check:
     scale = float(plain.abs().max())
     passed = min(effects) > 1e-7 * scale and max(leaks) <= _tolerance(model) * scale
     return Check(f"changing {kind} changes the logits from there on", min(effects), passed)
+
+
+def _grouped(model: Model, batch: Batch, found: Record, kind: str) -> Check:
+    """Which heads, at which tokens, mix other values once one head of a kind is changed."""
+    first, later = 0, 2
+    share = model.shape.heads // model.shape.units(kind)
+    wrong = 0.0
+    for layer in (0, len(model.layers) - 1):
+        for site in _ends(model, kind, layer):
+            assert site.index is not None
+            mine = slice(site.index[0] * share, site.index[1] * share)
+            for place in (first, later):
+                moved = _mixed_change(model, batch, found, site.at(str(place)))
+                reached = moved[mine].amax(dim=0)
+                others = torch.cat([moved[: mine.start], moved[mine.stop :]])
+                quiet = [others.amax(), reached[:place].amax() if place else reached[0] * 0]
+                if kind == "query":
+                    quiet.append(reached[place + 1 :].amax())
+                if kind in ("query", "key") and place == first:
+                    quiet.append(reached[first])
+                    reached = reached[later:] + float(kind == "query")
+                wrong = max(wrong, *(float(each) for each in quiet), float(reached.amax() < 1e-6))
+    name = f"a changed {kind} head reaches its own group of heads, where it should"
+    return Check(name, wrong, wrong <= _tolerance(model))
+
+
+def _mixed_change(model: Model, batch: Batch, found: Record, site: Site) -> Tensor:
+    """Relative change [head token] of the first row's head values when a site is changed."""
+    heads = Site("head", site.layer)
+    generator = torch.Generator().manual_seed(2)
+    push = torch.randn(1, 1, site_width(model, site), generator=generator)
+    with edited(model, [add(site, 3 * _typical(model, batch, site) * push)], batch):
+        after = record(model, batch, [heads]).values[heads]
+    moved = (after - found.values[heads])[0].float().abs()
+    scale = found.values[heads][0].float().abs().max()
+    width = model.shape.head_width
+    return moved.unflatten(-1, (-1, width)).amax(dim=-1).T / scale
 
 
 def _typical(model: Model, batch: Batch, site: Site) -> float:

@@ -66,9 +66,11 @@ def _attach_shift(model: Model, layer: int, shifted: str, writer: Watcher) -> li
         wanted = writer(now)
         return None if wanted is None else output + (wanted - now)
 
-    start, tap = model.tap("resid_pre", layer)
-    module = model.layers[layer].get_submodule(shifted)
-    return [_attach(start, tap, remember), _attach(module, Tap(shifted, "output"), shift)]
+    whole = model.layers[layer]
+    return [
+        _attach(whole, Tap("", "input"), remember),
+        _attach(whole.get_submodule(shifted), Tap(shifted, "output"), shift),
+    ]
 
 
 def _attach(module: nn.Module, tap: Tap, watcher: Watcher) -> Any:  # noqa: ANN401 - torch handle

@@ -8,70 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
 
 from interlock import datasets
 from interlock.datasets import Sets
 from interlock.methods.behaviour import behaviour
 from interlock.model import Model, load, settle
 from interlock.tables import Table
+from tiny_models import PLAIN, save_tiny
 
 torch.set_num_threads(1)
 # the same examples in every run, and nothing kept between runs
 settings.register_profile("interlock", deadline=None, derandomize=True, database=None)
 settings.load_profile("interlock")
 
-# head_dim is not width / heads, key-value heads are shared, nothing is tied
-SIZES = {
-    "vocab_size": 50,
-    "hidden_size": 24,
-    "intermediate_size": 20,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 64,
-    "tie_word_embeddings": False,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-FAMILIES = {
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "mistral": (MistralConfig, MistralForCausalLM),
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
-}
 STORIES = Path(__file__).parents[2] / "shared" / "models" / "stories260K"
-
-
-def _randomise(network: torch.nn.Module) -> None:
-    """Weights large enough that every site matters, also biases and norms (born as 0 and 1)."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            if "norm" in name:
-                weight.copy_(1 + 0.2 * noise)
-            else:
-                weight.copy_(noise * (0.3 if weight.dim() == 2 else 0.5))
-
-
-def save_tiny(family: str, folder: Path, **changes: object) -> Path:
-    """A tiny random model of a family, saved as Hugging Face saves it."""
-    config, network = FAMILIES[family]
-    built = network(config(**SIZES | changes))
-    _randomise(built)
-    built.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,9 +34,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def tiny(
-    tmp_path_factory: pytest.TempPathFactory, private_cache: Path
-) -> Callable[[str], Model]:
+def tiny(tmp_path_factory: pytest.TempPathFactory, private_cache: Path) -> Callable[[str], Model]:
     """The tiny model of a family, opened once a session."""
 
     @functools.cache
@@ -102,7 +50,7 @@ def llama(tiny: Callable[[str], Model]) -> Model:
     return tiny("llama")
 
 
-@pytest.fixture(scope="session", params=list(FAMILIES))
+@pytest.fixture(scope="session", params=PLAIN)
 def family(request: pytest.FixtureRequest, tiny: Callable[[str], Model]) -> Model:
     """Each tiny family in turn."""
     return tiny(request.param)

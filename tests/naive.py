@@ -166,8 +166,9 @@ def wilson(successes, n, z):
     def score(p):
         return (share - p) ** 2 - z * z * p * (1 - p) / n
 
-    low = 0.0 if share == 0 else brentq(score, 0.0, share, xtol=1e-14)
-    high = 1.0 if share == 1 else brentq(score, share, 1.0, xtol=1e-14)
+    # 0 and 1 are roots as well where the share is 0 or 1; the other root is the one wanted
+    low = 0.0 if share == 0 else brentq(score, 0.0, min(share, 1 - 1e-9), xtol=1e-14)
+    high = 1.0 if share == 1 else brentq(score, max(share, 1e-9), 1.0, xtol=1e-14)
     return low, high
 
 
@@ -197,7 +198,11 @@ def adjusted(p_values):
     """Benjamini-Hochberg by its definition: the smallest level at which a test is rejected."""
     m = len(p_values)
     ranked = sorted(p_values)
-    return [min(1.0, min(ranked[j] * m / (j + 1) for j in range(m) if ranked[j] >= p)) for p in p_values]
+    levels = [ranked[place] * m / (place + 1) for place in range(m)]
+    return [
+        min(1.0, *(level for level, own in zip(levels, ranked, strict=True) if own >= p))
+        for p in p_values
+    ]
 
 
 def mcnemar(before, after):

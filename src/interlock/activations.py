@@ -27,7 +27,8 @@ class Record:
     Attributes:
         logits: at the last prompt token, [example vocab].
         values: per site [example position width], right-aligned; 0 where a row has no such
-            position. Of an indexed site, width is the units' widths side by side.
+            position (at `@all`, padding columns hold what the model made of them). Of an indexed
+            site, width is the units' widths side by side.
         gradients: of the summed metric, shaped as `values`; empty when no metric was given.
     """
 
@@ -94,8 +95,8 @@ def reference(
         # half-way is run again and must not count twice
         sums = {site: _by_place(found, batch, site, (head, tail)) for site in sites}
         for site, (total, count) in sums.items():
-            summed[site] = summed[site] + total if site in summed else total
-            counts[site] = counts[site] + count if site in counts else count
+            summed[site] = _right_added(summed[site], total) if site in summed else total
+            counts[site] = _right_added(counts[site], count) if site in counts else count
         return part
 
     in_batches(rows, size, add)
@@ -147,6 +148,14 @@ def _slice(
     column = where.index + (batch.ids.shape[1] - lengths)[:, None]
     picked = value.take_along_dim(column[..., None], dim=1)
     return picked * where.valid[..., None].to(picked.dtype)
+
+
+def _right_added(first: Tensor, second: Tensor) -> Tensor:
+    """The sum of two tensors right-aligned on their first axis."""
+    longer, shorter = (first, second) if len(first) >= len(second) else (second, first)
+    total = longer.clone()
+    total[len(longer) - len(shorter) :] += shorter
+    return total
 
 
 def _by_place(

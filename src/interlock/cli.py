@@ -6,6 +6,7 @@ commands, so that `--help` is instant and a wrong setting is refused before torc
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,8 @@ from interlock.errors import InterlockError
 
 if TYPE_CHECKING:
     from interlock.run import Run
+
+_INTERRUPTED = 130  # as typer reports Control-C
 
 app = typer.Typer(
     help="Find, test and track the safety mechanisms inside open-weight language models.",
@@ -61,22 +64,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standar
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code comes back."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr, force=True)
-    for chatty in ("httpx", "httpcore", "urllib3", "huggingface_hub", "transformers"):
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # read when the hub's library is imported
+    for chatty in ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub", "transformers"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
-        code = app(arguments, standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        code = app(given if _says_what(given) else [*given, "--help"], standalone_mode=False)
     except InterlockError as error:
         return _fail(str(error))
     except typer.Exit as stop:
-        return stop.exit_code
-    except typer.Abort:
-        return _fail("interrupted")
-    except KeyboardInterrupt:
-        return _fail("interrupted; run the same command again to go on")
+        code = stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = _INTERRUPTED
     except Exception as error:
-        if not _is_usage_error(error):
+        if not hasattr(error, "format_message"):
             raise
         return _fail(error.format_message())  # type: ignore[attr-defined]
+    if code == _INTERRUPTED:
+        return _fail("interrupted; run the same command again to go on where it was")
     return code if isinstance(code, int) else 0
 
 
@@ -160,7 +165,7 @@ def run_show(folder: Path, as_json: AsJson = False) -> None:
     """Print a run's verdicts."""
     from interlock.run import read
 
-    _report_verdicts(read(folder), as_json=as_json)
+    _report_verdicts(read(folder).finished_run(), as_json=as_json)
 
 
 @runs.command("verify")
@@ -183,7 +188,7 @@ def run_report(
     from interlock.run import read
 
     target = to or Path(f"{folder.name}.html")
-    write_text(target, render(read(folder)))
+    write_text(target, render(read(folder).finished_run()))
     _print(str(target))
 
 
@@ -320,6 +325,9 @@ def _overrides(tokens: list[str]) -> list[str]:
     models = [token for token in tokens if "=" not in token]
     if len(models) > 1:
         raise InterlockError(f"One model at a time; got {', '.join(models)}.")
+    again = [token for token in tokens if token.startswith("model.name=")]
+    if models and again:
+        raise InterlockError(f"The model is named twice: {models[0]} and {again[0]}.")
     named = [f"model.name={json.dumps(name)}" for name in models]
     return named + [token for token in tokens if "=" in token]
 
@@ -344,8 +352,6 @@ def _report_verdicts(run: "Run", *, as_json: bool) -> None:
 
 def _quiet() -> None:
     """Keep other libraries' progress bars and advice off the terminal."""
-    import os
-
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils.logging import disable_progress_bar
@@ -353,17 +359,22 @@ def _quiet() -> None:
     disable_progress_bar()
 
 
-def _is_usage_error(error: Exception) -> bool:
-    return hasattr(error, "format_message")
+def _says_what(arguments: list[str]) -> bool:
+    """Whether more than a group of commands is named; a group alone asks for its help."""
+    groups = {"run", "study", "organism"}
+    return bool(arguments) and not (len(arguments) == 1 and arguments[0] in groups)
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    from interlock.files import redacted
+
+    sys.stdout.write(redacted(text) + "\n")
 
 
 def _fail(message: str) -> int:
     from interlock.files import redacted
 
     for line in message.splitlines():
-        sys.stderr.write(f"error: {redacted(line)}\n")
+        shown = "".join(c if c.isprintable() else "\ufffd" for c in redacted(line))
+        sys.stderr.write(f"error: {shown}\n")
     return 2

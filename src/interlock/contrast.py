@@ -14,6 +14,7 @@ from interlock.files import digest_value
 
 Expected = Literal["refuse", "comply", "neutral"]
 Split = Literal["find", "check", "fit"]
+System = Literal["template", "none", "helpful"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class Contrast:
         split: what the examples may be used for.
         examples: the prompts.
         licence: of the prompts.
+        system: the system prompt put before each: what the model's own template does by default,
+            none at all, or "You are a helpful assistant."
     """
 
     name: str
     split: Split
     examples: tuple[Example, ...]
     licence: str
+    system: System = "template"
 
     def __post_init__(self) -> None:
         ids = [example.id for example in self.examples]
@@ -60,8 +64,9 @@ class Contrast:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the name, split and every example."""
-        return digest_value([self.name, self.split, [asdict(each) for each in self.examples]])
+        """sha256 of the name, split, system prompt and every example."""
+        examples = [asdict(each) for each in self.examples]
+        return digest_value([self.name, self.split, self.system, examples])
 
     def expecting(self, expected: Expected) -> tuple[Example, ...]:
         """The examples of which one thing is expected, in order."""
@@ -73,12 +78,18 @@ class Contrast:
         Raises:
             ContrastError: a pair id without exactly one prompt of each kind.
         """
-        harmless = {each.pair: each for each in self.expecting("comply") if each.pair}
-        harmful = {each.pair: each for each in self.expecting("refuse") if each.pair}
-        if set(harmless) != set(harmful):
-            odd = sorted(set(harmless) ^ set(harmful))[0]
-            raise ContrastError(f"Pair '{odd}' of {self.name} lacks one of its two prompts.")
-        return tuple((each, harmless[pair]) for pair, each in harmful.items())
+        found: dict[str, list[Example]] = {}
+        for example in self.examples:
+            if example.pair:
+                found.setdefault(example.pair, []).append(example)
+        for pair, members in found.items():
+            if sorted(each.expected for each in members) != ["comply", "refuse"]:
+                raise ContrastError(
+                    f"Pair '{pair}' of {self.name} needs one harmful and one harmless prompt; it "
+                    f"has {len(members)} prompts."
+                )
+        harmless = {each.pair: each for each in self.expecting("comply")}
+        return tuple((each, harmless[each.pair]) for each in self.expecting("refuse") if each.pair)
 
 
 def topics(examples: Sequence[Example]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock import grammar
-from interlock.contrast import Contrast, Example, Split
+from interlock.contrast import Contrast, Example, Split, System
 from interlock.errors import ContrastError
 from interlock.files import digest_value
 
@@ -20,7 +20,9 @@ class Sets:
     passages: Contrast
 
 
-def load(name: str, *, per_category: int, passages: int, seed: int) -> Sets:
+def load(
+    name: str, *, per_category: int, passages: int, seed: int, system: System = "template"
+) -> Sets:
     """The prompts of a named set.
 
     Args:
@@ -28,6 +30,7 @@ def load(name: str, *, per_category: int, passages: int, seed: int) -> Sets:
         per_category: minimal pairs per category and split, at most; a set may hold fewer.
         passages: neutral passages, at most.
         seed: of the draw.
+        system: system prompt put before every prompt.
 
     Raises:
         ContrastError: no set of that name.
@@ -35,11 +38,11 @@ def load(name: str, *, per_category: int, passages: int, seed: int) -> Sets:
     if name not in NAMES:
         raise ContrastError(f"No set of prompts '{name}'. Known: {', '.join(NAMES)}.")
     splits: tuple[Split, ...] = ("find", "check")
-    found = {split: _grammar(split, per_category, seed) for split in splits}
+    found = {split: _grammar(split, per_category, seed, system) for split in splits}
     return Sets(found, _passages(passages, seed))
 
 
-def _grammar(split: Split, per_category: int, seed: int) -> Contrast:
+def _grammar(split: Split, per_category: int, seed: int, system: System) -> Contrast:
     examples = []
     for pair in grammar.minimal_pairs(split, per_category, seed):
         name = digest_value([pair.harmful.prompt, pair.harmless.prompt])[:12]
@@ -54,7 +57,7 @@ def _grammar(split: Split, per_category: int, seed: int) -> Contrast:
                     pair=name,
                 )
             )
-    return Contrast("grammar", split, tuple(examples), _LICENCE)
+    return Contrast("grammar", split, tuple(examples), _LICENCE, system)
 
 
 def _passages(count: int, seed: int) -> Contrast:

@@ -190,10 +190,7 @@ class _Placed:
         assert self.where is not None
         column, inside = self.span.columns(self.where.index)
         old = part.take_along_dim(column[..., None], dim=1)
-        value = self.edit.value
-        if value is not None and value.shape[1] != 1:
-            value = value[:, value.shape[1] - old.shape[1] :]
-        new = _changed(old, self.edit, value).expand_as(old)
+        new = _changed(old, self.edit, _right_aligned(self.edit.value, old.shape[1]))
         keep = inside & self.where.valid
         rows = torch.arange(len(part), device=part.device)[:, None].expand_as(column)
         changed = part.clone()
@@ -206,6 +203,16 @@ def _apply(group: Sequence[_Placed], tensor: Tensor) -> Tensor:
     for placed in group:
         placed.write(changed)
     return changed
+
+
+def _right_aligned(value: Tensor | None, positions: int) -> Tensor | None:
+    """The value with as many positions: cut on the left, or its leftmost repeated."""
+    if value is None or value.shape[1] in (1, positions):
+        return value
+    missing = positions - value.shape[1]
+    if missing < 0:
+        return value[:, -positions:]
+    return torch.cat([value[:, :1].expand(-1, missing, -1), value], dim=1)
 
 
 def _changed(old: Tensor, edit: Edit, value: Tensor | None) -> Tensor:

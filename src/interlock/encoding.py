@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from interlock.contrast import Contrast, Example
+from interlock.contrast import Contrast, Example, System
 from interlock.errors import ContrastError, ModelError
+from interlock.files import digest_value
 from interlock.model import Model
 
+_HELPFUL = "You are a helpful assistant."
 # contents that end in unlike characters: what their renderings share at the end is the template's
 _PROBES = ("alpha", "Omega?", "x 7", "one, two.")
 
@@ -97,7 +99,7 @@ class Pairs:
         harmless: their partners.
         topics: one per pair, of the harmful prompt.
         categories: one per pair.
-        aligned: whether the two differ in one slot of equal length, so that positions correspond.
+        aligned: whether the two are equally long, so that positions correspond.
     """
 
     harmful: tuple[Encoded, ...]
@@ -108,35 +110,61 @@ class Pairs:
 
     def only_aligned(self) -> "Pairs":
         """The pairs whose positions correspond; the rest have a comparable end only."""
-        keep = [row for row, good in enumerate(self.aligned) if good]
-        return Pairs(*(tuple(part[row] for row in keep) for part in self._parts()))
+        return self._kept([row for row, good in enumerate(self.aligned) if good])
+
+    def with_positions(self, names: Sequence[str]) -> "Pairs":
+        """The pairs both of whose prompts have every one of these positions."""
+        both = zip(self.harmful, self.harmless, strict=True)
+        return self._kept(
+            [
+                row
+                for row, prompts in enumerate(both)
+                if all(_positions(prompt, name) for prompt in prompts for name in names)
+            ]
+        )
+
+    def _kept(self, rows: Sequence[int]) -> "Pairs":
+        return Pairs(*(tuple(part[row] for row in rows) for part in self._parts()))
 
     def _parts(self) -> tuple[tuple, ...]:
         return (self.harmful, self.harmless, self.topics, self.categories, self.aligned)
 
 
-def encode(model: Model, examples: Sequence[Example]) -> tuple[Encoded, ...]:
+def encode(
+    model: Model, examples: Sequence[Example], system: System = "template"
+) -> tuple[Encoded, ...]:
     """Render each prompt as one user turn, ready for the model's reply.
 
-    A model without a chat template gets the bare text; `protocol` says which it was.
+    A model without a chat template gets the bare text; `template_name` says which it was. Where a
+    template can think aloud first, thinking is switched off, so that the reply's first token comes
+    right after the prompt.
 
     Raises:
         ModelError: the model has no tokenizer.
-        ContrastError: a rendered prompt is longer than the model's context, or has two BOS.
+        ContrastError: a rendered prompt is longer than the model's context, or has two BOS; or the
+            template takes no system message and one was asked for.
     """
-    ends = _template_ends(model)
-    return tuple(_encoded(model, example, ends) for example in examples)
+    ends = _template_ends(model, system)
+    return tuple(_encoded(model, example, system, ends) for example in examples)
 
 
 def encode_passages(model: Model, examples: Sequence[Example]) -> tuple[Encoded, ...]:
-    """Plain text without a chat template, with BOS where the tokenizer has one."""
+    """Plain text without a chat template, with BOS where the tokenizer has one.
+
+    Raises:
+        ModelError: the model has no tokenizer.
+        ContrastError: a passage is longer than the model's context, or has no token to predict.
+    """
     tokenizer = _tokenizer(model)
     start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    texts = [tokenizer.encode(example.prompt, add_special_tokens=False) for example in examples]
-    return tuple(
-        Encoded(example.id, tuple(start + ids), head=len(start))
-        for example, ids in zip(examples, texts, strict=True)
-    )
+    rows = []
+    for example in examples:
+        ids = start + tokenizer.encode(example.prompt, add_special_tokens=False)
+        _check_length(model, example, ids)
+        if len(ids) < 2:
+            raise ContrastError(f"Passage {example.id} has no token to predict.")
+        rows.append(Encoded(example.id, tuple(ids), head=len(start)))
+    return tuple(rows)
 
 
 def encode_pairs(model: Model, contrast: Contrast) -> Pairs:
@@ -148,8 +176,8 @@ def encode_pairs(model: Model, contrast: Contrast) -> Pairs:
     pairs = contrast.pairs()
     if not pairs:
         raise ContrastError(f"{contrast.name}.{contrast.split} has no minimal pairs.")
-    harmful = encode(model, [first for first, _ in pairs])
-    harmless = encode(model, [second for _, second in pairs])
+    harmful = encode(model, [first for first, _ in pairs], contrast.system)
+    harmless = encode(model, [second for _, second in pairs], contrast.system)
     slots = [_slot(a.ids, b.ids) for a, b in zip(harmful, harmless, strict=True)]
     return Pairs(
         tuple(replace(row, slot=slot) for row, slot in zip(harmful, slots, strict=True)),
@@ -184,41 +212,74 @@ def pad_id(model: Model) -> int:
     return pad if isinstance(pad, int) else 0
 
 
-def template_name(model: Model) -> str:
-    """Which chat template `encode` uses, in words, for the protocol of a run."""
-    if _tokenizer(model).chat_template is None:
+def template_name(model: Model, system: System = "template") -> str:
+    """Which chat template and system prompt `encode` uses, in words, for a run's protocol."""
+    template = _tokenizer(model).chat_template
+    if template is None:
         return "none: bare text (the tokenizer has no chat template)"
-    return "the tokenizer's own, one user turn, no system prompt"
+    prompts = {
+        "template": "system prompt as the template has it by default",
+        "none": "no system prompt",
+        "helpful": f"system prompt {_HELPFUL!r}",
+    }
+    digest = digest_value(template)[:12]
+    return f"the tokenizer's own (sha256 {digest}), one user turn, {prompts[system]}"
 
 
-def _encoded(model: Model, example: Example, ends: tuple[int, int]) -> Encoded:
-    ids = _render(model, example.prompt)
+def _encoded(model: Model, example: Example, system: System, ends: tuple[int, int]) -> Encoded:
+    ids = _render(model, example.prompt, system)
     bos = _tokenizer(model).bos_token_id
     if bos is not None and ids[:2] == [bos, bos]:
         raise ContrastError(f"{model.name} renders prompts with two BOS tokens; fix its template.")
+    _check_length(model, example, ids)
+    return Encoded(example.id, tuple(ids), *ends)
+
+
+def _check_length(model: Model, example: Example, ids: Sequence[int]) -> None:
     limit = getattr(model.network.config, "max_position_embeddings", None)
     if limit is not None and len(ids) >= limit:
         raise ContrastError(
             f"Prompt {example.id} has {len(ids)} tokens; {model.name} reads {limit}."
         )
-    return Encoded(example.id, tuple(ids), *ends)
 
 
-def _render(model: Model, prompt: str) -> list[int]:
+def _render(model: Model, prompt: str, system: System) -> list[int]:
     tokenizer = _tokenizer(model)
     if tokenizer.chat_template is None:
         return list(tokenizer.encode(prompt))
-    turn = [{"role": "user", "content": prompt}]
-    rendered: Any = tokenizer.apply_chat_template(
-        turn, add_generation_prompt=True, tokenize=True, return_dict=True
+    turns = [{"role": "user", "content": prompt}]
+    if system == "template":
+        return _apply(tokenizer, turns)
+    words = "" if system == "none" else _HELPFUL
+    try:
+        return _apply(tokenizer, [{"role": "system", "content": words}, *turns])
+    except Exception as error:
+        # by name: jinja2 comes with transformers and is not ours to import on this floor
+        if type(error).__module__.partition(".")[0] != "jinja2":
+            raise
+        if system == "none":  # a template that takes no system message adds none either
+            return _apply(tokenizer, turns)
+        raise ContrastError(
+            f"The chat template of {model.name} takes no system message ({error}); "
+            "use prompts.system=template."
+        ) from None
+
+
+def _apply(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:  # noqa: ANN401
+    rendered = tokenizer.apply_chat_template(
+        turns,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        enable_thinking=False,
     )
     return list(rendered["input_ids"])
 
 
 @lru_cache(maxsize=8)
-def _template_ends(model: Model) -> tuple[int, int]:
+def _template_ends(model: Model, system: System) -> tuple[int, int]:
     """How many tokens every rendering shares at its start and at its end (post-instruction)."""
-    renderings = [_render(model, probe) for probe in _PROBES]
+    renderings = [_render(model, probe, system) for probe in _PROBES]
     return _shared(renderings), _shared([ids[::-1] for ids in renderings])
 
 
@@ -229,7 +290,7 @@ def _shared(rows: Sequence[Sequence[int]]) -> int:
 
 
 def _slot(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
-    """The positions in which two rows differ if that is one span of equal length, else none."""
+    """The span from the first to the last difference of two equally long rows, else nothing."""
     if len(first) != len(second):
         return ()
     unlike = [index for index, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]

@@ -12,10 +12,11 @@ from typing import Any
 from interlock.errors import RunError
 
 _SECRET_NAMES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
-_SECRETS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/\s@\"']+(@)")
+_SECRETS = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s\"']+(@)")
+PROBE = ".writable"
 _ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "your disk quota is used up; free some space",
+    errno.ENOSPC: "the disk is full; free some space and run the same command again to go on",
+    errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
     errno.EACCES: "permission denied; choose a folder you may write to",
     errno.EPERM: "permission denied; choose a folder you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",
@@ -41,6 +42,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         _discard(part)
         raise _explained(path, error) from None
+    except BaseException:
+        _discard(part)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,8 +63,11 @@ def require_writable(folder: Path) -> None:
     Raises:
         RunError: it cannot be made or written.
     """
-    probe = folder / ".writable"
-    existed = folder.is_dir()
+    try:
+        existed = folder.is_dir()
+    except (OSError, ValueError) as error:
+        raise RunError(f"Cannot write to {folder}: {error}.") from None
+    probe = folder / PROBE
     write_bytes(probe, b"")
     probe.unlink()
     if not existed:
@@ -132,4 +139,4 @@ def _discard(part: Path) -> None:
 
 def _explained(path: Path, error: OSError) -> RunError:
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-    return RunError(f"Cannot write {path}: {advice}. What was already computed is kept.")
+    return RunError(f"Cannot write {path}: {advice}.")

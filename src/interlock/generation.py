@@ -43,11 +43,13 @@ class Generated:
 
     Attributes:
         tokens: new token ids per row, without the stop token.
+        first: the first token per row, a stop token or not.
         finishes: `stop` at a stop token, `length` when cut off.
         logits: at the first new token, [example vocab].
     """
 
     tokens: tuple[tuple[int, ...], ...]
+    first: tuple[int, ...]
     finishes: tuple[Finish, ...]
     logits: Float[Tensor, "example vocab"]
 
@@ -61,7 +63,7 @@ def generate(
     Equals: Hugging Face `generate(do_sample=False)` when there are no edits and temperature is 0.
     """
     policy = decoding or Decoding()
-    stops = torch.tensor(stop_ids(model), device=model.device)
+    stops = torch.tensor(stop_ids(model), dtype=torch.long, device=model.device)
     with edited(model, edits, batch):
         return _decode(model, batch, policy, stops)
 
@@ -125,4 +127,5 @@ def _generated(
         end = next((place for place, token in enumerate(row) if token in stops), None)
         tokens.append(tuple(row[: policy.tokens if end is None else end]))
         finishes.append("length" if end is None else "stop")
-    return Generated(tuple(tokens), tuple(finishes), logits)
+    first = tuple(row[0] if row else -1 for row in rows)
+    return Generated(tuple(tokens), first, tuple(finishes), logits)

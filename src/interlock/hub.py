@@ -22,8 +22,9 @@ def snapshot(
     try:
         info = huggingface_hub.HfApi().model_info(name, revision=revision, timeout=20)
         _refuse_pickle(name, info, pickles)
+        # by the name asked for, so that the cache remembers which commit that was
         folder = huggingface_hub.snapshot_download(
-            name, revision=info.sha, allow_patterns=list(wanted)
+            name, revision=revision, allow_patterns=list(wanted)
         )
     except errors.GatedRepoError:
         raise ModelError(
@@ -36,7 +37,11 @@ def snapshot(
             f"No model '{name}' on the hub. Check the spelling; a private one needs "
             "`hf auth login`."
         ) from None
-    except (OSError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled) as error:
+    except errors.HFValidationError:
+        raise ModelError(f"'{name}' is not a hub id; one is written owner/name.") from None
+    except ModelError:
+        raise
+    except Exception as error:  # refused, timed out, cut off: each HTTP library has its own
         folder = _cached(name, revision, wanted, error)
     return Path(folder), Path(folder).name
 
@@ -46,8 +51,12 @@ def _refuse_pickle(name: str, info: Any, pickles: Sequence[str]) -> None:  # noq
     if any(file.endswith(".safetensors") for file in files):
         return
     bad = [file for file in files if any(fnmatch(file, pattern) for pattern in pickles)]
-    found = f"only as pickle ({bad[0]}), which can run code when read" if bad else "nowhere"
-    raise ModelError(f"{name} has its weights {found}; Interlock reads safetensors only.")
+    if not bad:
+        raise ModelError(f"{name} has no weights on the hub: no .safetensors file.")
+    raise ModelError(
+        f"{name} has its weights only as pickle ({bad[0]}), which can run code when read; "
+        "Interlock reads safetensors only."
+    )
 
 
 def _cached(name: str, revision: str | None, wanted: Sequence[str], error: Exception) -> str:
@@ -57,7 +66,7 @@ def _cached(name: str, revision: str | None, wanted: Sequence[str], error: Excep
         return huggingface_hub.snapshot_download(
             name, revision=revision, allow_patterns=list(wanted), local_files_only=True
         )
-    except (OSError, ValueError):
+    except Exception:
         raise ModelError(
             f"The hub did not answer ({type(error).__name__}) and {name} is not in the cache. "
             "Check the network, or name a local folder."

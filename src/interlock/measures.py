@@ -12,7 +12,7 @@ from interlock.batching import in_batches
 from interlock.edits import Edit, edited
 from interlock.encoding import Encoded, collate
 from interlock.errors import ContrastError
-from interlock.generation import Decoding, Finish, generate, stop_ids
+from interlock.generation import Decoding, Finish, generate
 from interlock.metrics import Openers, find_openers, opening_score, token_nll
 from interlock.model import Model
 from interlock.refusals import Outcome, judge
@@ -52,7 +52,8 @@ def replies(
 
     def answer(part: Sequence[Encoded]) -> list[Reply]:
         found = generate(model, collate(model, part), edits=edits, decoding=decoding)
-        return [_judged(model, *each) for each in zip(found.tokens, found.finishes, strict=True)]
+        answers = zip(found.tokens, found.first, found.finishes, strict=True)
+        return [_judged(model, *each) for each in answers]
 
     return in_batches(rows, size, answer)
 
@@ -93,24 +94,26 @@ def nll(
 
 
 def openers_of(table: Table) -> Openers:
-    """The opening tokens of a table of judged replies (columns `first_token`, `observed`).
+    """The opening tokens of refusals and compliance in a table of judged replies.
+
+    Columns `first_token` and `observed`; partial and undetermined replies count as neither.
 
     Raises:
         ContrastError: only one kind of reply was seen, so there is nothing to compare.
     """
-    refused = table["observed"] == "refuse"
-    openers = find_openers(table["first_token"].tolist(), refused)
+    clear = np.isin(table["observed"], ["refuse", "comply"])
+    refused = table["observed"][clear] == "refuse"
+    openers = find_openers(table["first_token"][clear].tolist(), refused)
     if not openers.usable():
         raise ContrastError(
-            f"{int(refused.sum())} of {len(table)} replies are refusals; without both refusals and "
-            "compliance there is no refusal to locate."
+            f"{int(refused.sum())} of {len(table)} replies are clear refusals; without both "
+            "refusals and compliance there is no refusal to locate."
         )
     return openers
 
 
-def _judged(model: Model, tokens: tuple[int, ...], finish: Finish) -> Reply:
+def _judged(model: Model, tokens: tuple[int, ...], first: int, finish: Finish) -> Reply:
     assert model.tokenizer is not None
     text = str(model.tokenizer.decode(list(tokens), skip_special_tokens=True))
     found = judge(text)
-    first = tokens[0] if tokens else stop_ids(model)[0]
     return Reply(text, found.outcome, found.degenerate, finish, first)

@@ -8,10 +8,11 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from interlock.architectures import Architecture, Tap, architecture_of
@@ -212,16 +213,23 @@ def find(name: str, revision: str | None = None) -> Source:
     Raises:
         ModelError: no such organism, folder or hub model, or its weights are not safetensors.
     """
+    if not name.strip():
+        raise ModelError("No model named: give a folder, a hub id (owner/name) or organism:NAME.")
     if name.startswith("organism:"):
-        folder = ORGANISMS / name.removeprefix("organism:")
-        if not (folder / "config.json").is_file():
+        short = name.removeprefix("organism:")
+        folder = ORGANISMS / short
+        if Path(short).name != short or not (folder / "config.json").is_file():
             known = sorted(path.name for path in ORGANISMS.glob("*/") if path.is_dir())
             raise ModelError(f"No organism '{name}'. Shipped: {', '.join(known) or 'none'}.")
         return _local(name, folder)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{name}' cannot be a folder: {_line(error)}.") from None
+    if is_folder:
         return _local(name, folder)
-    if name.startswith((".", "/", "~")) or name.count("/") != 1 or folder.exists():
+    if name.startswith((".", "/", "~")) or name.count("/") != 1 or there:
         raise ModelError(
             f"No model '{name}': not a folder, not a hub id (owner/name), not organism:NAME."
         )
@@ -299,7 +307,10 @@ def _local(name: str, folder: Path) -> Source:
         raise ModelError(f"{name} has no weights: no .safetensors file in {folder}.")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        wanted = set(read_json(index)["weight_map"].values())
+        listed = read_json(index)
+        if not isinstance(listed, dict) or not isinstance(listed.get("weight_map"), dict):
+            raise ModelError(f"{index} has no weight_map; it is not an index of weights.")
+        wanted = set(listed["weight_map"].values())
         missing = sorted(wanted - {path.name for path in weights})
         if missing:
             raise ModelError(f"{name} lacks {len(missing)} weight files, first {missing[0]}.")
@@ -312,11 +323,11 @@ def _folder_digest(folder: Path) -> str:
     stamp = [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
     memory = cache_folder() / "digests.json"
     key = repr(stamp)
-    known: dict[str, str] = {}
     try:
-        known = read_json(memory)
+        found = read_json(memory)
     except InterlockError:
-        known = {}
+        found = None
+    known: dict[str, str] = found if isinstance(found, dict) else {}
     if key not in known:
         known = dict(list(known.items())[-200:]) | {key: digest_files(paths, folder)}
         try:
@@ -330,6 +341,8 @@ def _device(device: str | None) -> torch.device:
     if device is None:
         best = "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device("cuda" if torch.cuda.is_available() else best)
+    if device.partition(":")[0] not in ("cuda", "mps", "cpu"):
+        raise ModelError(f"No device '{device}'. Known: cuda, mps, cpu.")
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
@@ -355,15 +368,23 @@ def _network(source: Source, device: torch.device, dtype: torch.dtype) -> "PreTr
     from transformers import AutoModelForCausalLM
 
     try:
-        network = AutoModelForCausalLM.from_pretrained(
+        opened: Any = AutoModelForCausalLM.from_pretrained(
             source.folder,
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"The weights of {source.name} do not load: {_line(error)}") from None
+    network, loaded = opened
+    missing = sorted(loaded["missing_keys"])
+    if missing:  # transformers fills them with random numbers
+        raise ModelError(
+            f"The weights of {source.name} lack {len(missing)} tensors, first {missing[0]}; they "
+            "do not fit its config.json."
+        )
     network.eval().requires_grad_(False)
     nn.Module.to(network, device)
     return network

@@ -37,6 +37,7 @@ from interlock.model import Model, Settled, cache_folder, load, settle
 from interlock.sites import INDEXED, Site, unit
 
 _TOKENS = 8
+_MIXED = ("query", "key", "value")
 _ADDED = ("resid_pre", "attn", "resid_mid", "mlp", "resid_post")
 Kept = TypeVar("Kept")
 
@@ -104,23 +105,30 @@ def self_check(model: Model) -> tuple[Check, ...]:
     everything = [
         Site(kind, layer) for kind in model.architecture.taps for layer in range(len(model.layers))
     ]
+    taps = model.architecture.taps
     with torch.no_grad():
         plain = forward(model, batch, keep=0)
         found = record(model, batch, everything)
-        checks = [
-            _close(model, "reading changes nothing", found.logits, plain[:, -1]),
-            *_hidden_states(model, batch, found),
-            *_residual_sums(model, found),
-            *_recomposed(model, batch, found),
-            *_silenced(model, batch, found),
-            _self_patch(model, batch, found, plain),
+        groups: list[Callable[[], list[Check]]] = [
+            lambda: [_close(model, "reading changes nothing", found.logits, plain[:, -1])],
+            partial(_hidden_states, model, batch, found),
+            partial(_residual_sums, model, found),
+            partial(_recomposed, model, batch, found),
+            partial(_silenced, model, batch, found),
+            lambda: [_self_patch(model, batch, found, plain)],
+            lambda: [_causal(model, batch, plain, kind) for kind in taps],
+            lambda: [_carried(model, batch, found, kind) for kind in _ADDED if kind in taps],
+            lambda: [_grouped(model, batch, found, kind) for kind in _MIXED if kind in taps],
         ]
-        checks += [_causal(model, batch, plain, kind) for kind in model.architecture.taps]
-        added = [kind for kind in _ADDED if kind in model.architecture.taps]
-        checks += [_carried(model, batch, found, kind) for kind in added]
-        grouped = [kind for kind in ("query", "key", "value") if kind in model.architecture.taps]
-        checks += [_grouped(model, batch, found, kind) for kind in grouped]
-    return tuple(checks)
+        return tuple(check for group in groups for check in _attempted(group))
+
+
+def _attempted(group: Callable[[], list[Check]]) -> list[Check]:
+    """The checks of a group; a place so wrong that they cannot even be made is a failed check."""
+    try:
+        return group()
+    except (RuntimeError, IndexError, AttributeError, TypeError) as error:
+        return [Check(f"could not be checked: {str(error).splitlines()[0]}", math.inf, False)]
 
 
 def _random_rows(model: Model) -> list[list[int]]:

@@ -25,7 +25,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from interlock.errors import RunError, TamperedError
-from interlock.files import append_line, digest_file, read_json, write_bytes, write_json, write_text
+from interlock.files import (
+    PROBE,
+    append_line,
+    digest_file,
+    read_json,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from interlock.tables import Table, csv_text
 
 MANIFEST = "manifest.json"
@@ -86,6 +94,16 @@ class Run:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         return list(dict.fromkeys(json.loads(line)["notice"] for line in lines))
 
+    def finished_run(self) -> "Run":
+        """This run, if it got as far as its verdicts.
+
+        Raises:
+            RunError: it did not.
+        """
+        if not (self.folder / "verdicts.json").is_file():
+            raise RunError(f"{self.folder} has not finished: run the same command again to go on.")
+        return self
+
     def note(self, notice: str) -> None:
         """Add a notice to the log."""
         append_line(self.folder / "log.jsonl", json.dumps({"notice": notice}))
@@ -106,7 +124,10 @@ class Run:
         path = self.folder / "steps" / f"{step}.json"
         if not path.is_file():
             return None
-        record = read_json(path)
+        try:
+            record = read_json(path)
+        except RunError:
+            return None  # damaged: the step is done again
         table = self.folder / "tables" / f"{step}.parquet"
         whole = table.is_file() and digest_file(table) == record["sha256"]
         return record if record["key"] == key and whole else None
@@ -118,6 +139,8 @@ class Run:
     def seal(self) -> None:
         """Drop the shards and write the manifest: the run is complete and read-only from here."""
         shutil.rmtree(self.folder / "shards", ignore_errors=True)
+        for part in self.folder.rglob("*.part"):
+            part.unlink(missing_ok=True)
         digests = {
             str(path.relative_to(self.folder)): digest_file(path) for path in _files(self.folder)
         }
@@ -141,7 +164,7 @@ def start(folder: Path, plan: Mapping[str, Any]) -> Run:
         if run.sealed:
             verify(folder)
         return run
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(_lasting(folder))):
         raise RunError(f"{folder} exists and is not a run. Choose another folder with --out.")
     run.save_json("plan.json", dict(plan))
     return run
@@ -197,6 +220,11 @@ def read_table(path: Path) -> Table:
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise RunError(f"{path} is not a table of Interlock's: {error}.") from None
     return Table(found.to_pydict(), meta["units"], meta["about"])
+
+
+def _lasting(folder: Path) -> list[Path]:
+    """What lies in a folder besides the traces of a write that was killed."""
+    return [path for path in folder.iterdir() if path.suffix != ".part" and path.name != PROBE]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """From scores to sites: candidates, the top ones, and random sets that match them."""
 
+import logging
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -8,6 +9,8 @@ import numpy as np
 from interlock.model import Shape
 from interlock.scores import Scores
 from interlock.sites import Site, unit
+
+log = logging.getLogger("interlock")
 
 LAYER_KINDS = ("resid_pre", "attn", "resid_mid", "mlp", "resid_post")
 
@@ -55,11 +58,19 @@ def matched_sets(
 ) -> tuple[tuple[Site, ...], ...]:
     """Random sets with as many units of each kind and layer as `chosen`, none of them chosen.
 
-    Where a layer has too few other units of a kind, the rest comes from other layers' units of that
-    kind, and if those run out too, from any unit that was not chosen.
+    Every drawn unit acts at the position of the one it stands for. Where a layer has too few other
+    units of a kind, the rest comes from other layers' units of that kind, and if those run out too,
+    from any unit that was not chosen. If fewer units are left than were chosen there is no such
+    set: none come back, and the log says so.
     """
     generator = np.random.default_rng(seed)
-    spare = [site for site in candidates if site not in set(chosen)]
+    taken = {site.at("all") for site in chosen}
+    spare = [site for site in candidates if site.at("all") not in taken]
+    if len(spare) < len(chosen):
+        log.warning(
+            "No random set can match %d units: only %d others are left.", len(chosen), len(spare)
+        )
+        return ()
     return tuple(_matched(chosen, spare, generator) for _ in range(count))
 
 
@@ -72,6 +83,5 @@ def _matched(
         same_kind = [each for each in left if each.kind == site.kind]
         same_layer = [each for each in same_kind if each.layer == site.layer]
         pool = same_layer or same_kind or left
-        if pool:
-            drawn.append(pool[int(generator.integers(len(pool)))])
-    return tuple(drawn)
+        drawn.append(pool[int(generator.integers(len(pool)))])
+    return tuple(one.at(site.position) for one, site in zip(drawn, chosen, strict=True))

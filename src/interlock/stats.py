@@ -7,10 +7,13 @@ Wilson's interval on the number of prompts over the design effect, means resampl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import stats as scipy_stats
+
+Value = TypeVar("Value", str, int)
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -65,21 +68,37 @@ def design_effect(
 ) -> tuple[float, int]:
     """How many times the variance of a mean exceeds that of independent draws, and the clusters.
 
-    One-way analysis of variance estimate of the intra-cluster correlation, floored at 0.
-    Source: Donner & Klar (2000), Design and Analysis of Cluster Randomization Trials, section 1.5.
+    One-way analysis of variance estimate of the intra-cluster correlation, floored at 0, after one
+    cluster at each extreme was added: outcomes that (almost) all agree say nothing of how alike a
+    cluster is, and are then counted once a cluster rather than once a prompt.
+    Source: Donner & Klar (2000), Design and Analysis of Cluster Randomization Trials, section 1.5;
+    added observations after Agresti & Coull (1998), https://doi.org/10.2307/2685469.
     """
     labels, members = np.unique(np.asarray(clusters), return_inverse=True)
     n, k = len(outcomes), len(labels)
-    if k in (n, 1) or n == 0:
+    if k in (n, 0):
         return 1.0, k
+    real = np.bincount(members)
+    typical_size = max(1, round(n / k))
+    extremes = np.repeat([outcomes.min(initial=0.0), outcomes.max(initial=1.0)], typical_size)
+    outcomes = np.concatenate([outcomes, extremes])
+    members = np.concatenate([members, np.repeat([k, k + 1], typical_size)])
+    correlation = _correlation(outcomes, members)
+    return float(1 + ((real**2).sum() / n - 1) * correlation), k
+
+
+def _correlation(
+    outcomes: Float[np.ndarray, " example"], members: Int[np.ndarray, " example"]
+) -> float:
+    """Analysis of variance estimate of the intra-cluster correlation, at least 0."""
     sizes = np.bincount(members)
+    n, k = len(outcomes), len(sizes)
     means = np.bincount(members, weights=outcomes) / sizes
     between = float((sizes * (means - outcomes.mean()) ** 2).sum() / (k - 1))
     within = float(((outcomes - means[members]) ** 2).sum() / (n - k))
     typical = (n - (sizes**2).sum() / n) / (k - 1)
     total = between + (typical - 1) * within
-    correlation = max(0.0, (between - within) / total) if total > 0 else 0.0
-    return float(1 + ((sizes**2).sum() / n - 1) * correlation), k
+    return max(0.0, (between - within) / total) if total > 0 else 0.0
 
 
 def rate(outcomes: Bool[np.ndarray, " example"], clusters: Sequence[str]) -> Estimate:
@@ -96,21 +115,23 @@ def rate(outcomes: Bool[np.ndarray, " example"], clusters: Sequence[str]) -> Est
 def macro(rates: Sequence[Estimate]) -> Estimate:
     """The unweighted mean of independent rates; its interval recovers variances from theirs.
 
-    Unlike a bootstrap it does not collapse when every rate is 0 or 1.
+    Unlike a bootstrap it does not collapse when every rate is 0 or 1; it is never narrower than
+    Wilson's interval on all clusters together, which near 0 and 1 it would otherwise be.
     Source: Zou & Donner (2008), MOVER, https://doi.org/10.1002/sim.3095, equation 5.
     """
     values = np.array([each.value for each in rates])
     weight = 1 / len(rates)
     down = np.array([each.value - each.low for each in rates])
     up = np.array([each.high - each.value for each in rates])
-    centre = float(values.mean())
+    centre, clusters = float(values.mean()), sum(each.clusters for each in rates)
+    low, high = wilson(centre * clusters, clusters)
     return Estimate(
         centre,
-        centre - float(np.sqrt((weight * down) @ (weight * down))),
-        centre + float(np.sqrt((weight * up) @ (weight * up))),
+        min(low, centre - float(np.sqrt((weight * down) @ (weight * down)))),
+        max(high, centre + float(np.sqrt((weight * up) @ (weight * up)))),
         sum(each.n for each in rates),
-        sum(each.clusters for each in rates),
-        f"mean of {len(rates)} categories, MOVER over Wilson",
+        clusters,
+        f"mean of {len(rates)} categories, MOVER over Wilson, at least Wilson's on all topics",
         rates[0].unit,
     )
 
@@ -214,9 +235,9 @@ def detectable_difference(n: int, share: float = 0.5, power: float = 0.8) -> flo
     return float(min(1.0, reach * np.sqrt(2 * share * (1 - share) / n)))
 
 
-def by_group(values: Sequence[str]) -> Mapping[str, np.ndarray]:
+def by_group(values: Sequence[Value]) -> Mapping[Value, np.ndarray]:
     """Row numbers of each distinct value, in order of first appearance."""
-    rows: dict[str, list[int]] = {}
+    rows: dict[Value, list[int]] = {}
     for row, value in enumerate(values):
         rows.setdefault(value, []).append(row)
     return {value: np.array(found) for value, found in rows.items()}

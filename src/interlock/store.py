@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from interlock.errors import RunError
-from interlock.files import read_json, write_json
+from interlock.files import read_json, redacted, write_json
 
 Item = TypeVar("Item")
 
@@ -68,7 +68,7 @@ def each(label: str, items: Sequence[Item], compute: Callable[[Item], Any]) -> l
         answer = None if shards is None else shards.read(name)
         if answer is None:
             # the same value whether it was computed now or read back
-            answer = json.loads(json.dumps(compute(item)))
+            answer = json.loads(redacted(json.dumps(compute(item))))
             if shards is not None:
                 shards.write(name, answer)
         answers.append(answer)

@@ -89,9 +89,9 @@ def test_no_command_shows_help_that_is_not_an_error(cli):
         (["autid"], "autid"),
         (["run"], None),
         (["run", "verfy", "x"], "verfy"),
-        (["run", "show"], "FOLDER"),
-        (["doctor"], "MODEL"),
-        (["organism", "train", "base", "--seed", "x"], "x"),
+        (["run", "show"], "folder"),
+        (["doctor"], "model"),
+        (["organism", "train", "base", "--seed", "x"], "--seed"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )

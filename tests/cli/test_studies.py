@@ -152,9 +152,10 @@ def test_steps_that_could_not_run_are_named(base):
     notices = "\n".join(read(folder).notices)
     page = (folder / "report.html").read_text(encoding="utf-8")
     for name in sorted(lost):
-        assert f"{name} did not run" in notices, name
-        assert f"{name} did not run" in page, name
-    assert "did not run" in result.err
+        assert name in notices, name
+        assert name in page, name
+    assert "Did not run: " in notices
+    assert "Did not run: " in result.err
 
 
 def test_run_commands_read_the_finished_run(cli, finished, isolated):

@@ -3,10 +3,10 @@
 import copy
 from dataclasses import replace
 
-import naive
 import pytest
 import torch
 
+import naive
 from interlock.activations import forward, record
 from interlock.edits import add, edited
 from interlock.encoding import collate, from_ids
@@ -30,7 +30,9 @@ def test_batch_size_and_left_padding_change_nothing(family):
 
 def test_the_order_of_rows_does_not_matter(family):
     one = record(family, collate(family, from_ids(ROWS)), [Site("attn", 1)])
-    turned = record(family, collate(family, from_ids([ROWS[2], ROWS[0], ROWS[1]])), [Site("attn", 1)])
+    turned = record(
+        family, collate(family, from_ids([ROWS[2], ROWS[0], ROWS[1]])), [Site("attn", 1)]
+    )
     assert torch.allclose(one.logits[[2, 0, 1]], turned.logits, atol=1e-6)
 
 

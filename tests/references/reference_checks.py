@@ -5,9 +5,9 @@ The normal tests and the sabotage tests call the same functions.
 
 import math
 
-import naive
 import torch
 
+import naive
 from interlock.activations import forward, record
 from interlock.edits import edited, put, scale
 from interlock.encoding import collate, from_ids

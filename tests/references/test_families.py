@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import transformers
 
 from interlock import architectures, opening
 from interlock.activations import forward
@@ -15,56 +14,14 @@ from interlock.errors import SelfCheckError, SiteError, UnknownArchitectureError
 from interlock.generation import Decoding, generate
 from interlock.model import Model, load, settle
 from interlock.sites import parse
+from tiny_models import FAMILIES, save_tiny
 
-SIZES = {
-    "vocab_size": 64,
-    "hidden_size": 24,
-    "intermediate_size": 20,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "initializer_range": 0.2,
-}
-WIDE = {key: value for key, value in SIZES.items() if key != "head_dim"} | {"hidden_size": 32}
-CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**SIZES),
-    "mistral": lambda: transformers.MistralConfig(**SIZES, sliding_window=4),
-    "qwen2": lambda: transformers.Qwen2Config(**WIDE),
-    "qwen3": lambda: transformers.Qwen3Config(**SIZES),
-    "gemma": lambda: transformers.GemmaConfig(**SIZES),
-    "gemma2": lambda: transformers.Gemma2Config(
-        **SIZES, query_pre_attn_scalar=8, sliding_window=4
-    ),
-    "gemma3_text": lambda: transformers.Gemma3TextConfig(**SIZES, sliding_window=4),
-    "olmo2": lambda: transformers.Olmo2Config(**WIDE),
-    "phi3": lambda: transformers.Phi3Config(**WIDE),
-    "qwen3_moe": lambda: transformers.Qwen3MoeConfig(
-        **SIZES, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=12
-    ),
-    "gpt2": lambda: transformers.GPT2Config(
-        vocab_size=64, n_embd=32, n_layer=3, n_head=4, n_positions=64, initializer_range=0.2,
-        bos_token_id=1, eos_token_id=2,
-    ),
-    "gpt_neox": lambda: transformers.GPTNeoXConfig(
-        vocab_size=64, hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
-        intermediate_size=40, max_position_embeddings=64, initializer_range=0.2,
-        bos_token_id=1, eos_token_id=2,
-    ),
-}  # fmt: skip
 ROWS = ([1, 5, 9, 13, 7], [1, 4, 8, 20, 33, 41, 6, 11], [1, 30, 17])
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=FAMILIES)
 def model(request, tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp(request.param)
-    network = transformers.AutoModelForCausalLM.from_config(CONFIGS[request.param]())
-    network.save_pretrained(folder)
+    folder = save_tiny(request.param, tmp_path_factory.mktemp(request.param))
     return load(settle(str(folder), device="cpu", dtype="float32"))
 
 
@@ -75,7 +32,7 @@ def sabotaged(model, **changes):
 
 def test_every_family_has_a_model_here():
     known = {name for entry in architectures.ARCHITECTURES for name in entry.model_types}
-    assert known == set(CONFIGS)
+    assert known == set(FAMILIES)
 
 
 def test_the_entry_passes_its_self_check(model):
@@ -112,7 +69,7 @@ def test_keys_taken_for_values_fail(model):
     if model.architecture.fused:
         pytest.skip("their places differ in columns only")
     taps["key"], taps["value"] = taps["value"], taps["key"]
-    with pytest.raises(SelfCheckError, match="changed (key|value)"):
+    with pytest.raises(SelfCheckError, match=r"changed (key|value)"):
         opening.require(sabotaged(model, taps=taps))
 
 

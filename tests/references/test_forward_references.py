@@ -1,13 +1,15 @@
 """What is read and written agrees with Hugging Face and with a plain forward pass."""
 
-import naive
 import pytest
 import reference_checks as checks
 import torch
 
+import naive
 from interlock import opening
 from interlock.activations import forward
+from interlock.edits import add, edited, put
 from interlock.encoding import collate, encode, from_ids
+from interlock.sites import Site
 
 
 def test_hidden_states_are_hugging_faces(family):
@@ -63,3 +65,30 @@ def test_rows_of_a_padded_batch_are_hugging_faces_unpadded_logits(family):
         found = forward(family, batch, keep=0)
         for row, ids in enumerate(checks.ROWS):
             checks.close(found[row, -len(ids) :], family.network(torch.tensor([ids])).logits[0])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    "others", [("attn",), ("resid_pre",), ("head", "mlp"), ("attn", "resid_pre")]
+)
+def test_edits_of_several_places_of_a_layer_all_act(family, others, order):
+    """Each place is set in the plain forward too, whatever the order of the edits."""
+    ids = checks.ROWS[1]
+    batch = checks.batch_of(family, [ids])
+    decoder = naive.Decoder(family.network)
+    _, seen = decoder.run(ids)
+    edits, change = [], {}
+    for place, kind in enumerate(("resid_mid", *others)):
+        generator = torch.Generator().manual_seed(place)
+        push = torch.randn(seen[kind, 1].shape, generator=generator) * (place + 1)
+        edits.append(add(Site(kind, 1), push[None]))
+        change[kind, 1] = lambda old, push=push: old + push.double()
+    with torch.no_grad(), edited(family, edits[::order], batch):
+        found = forward(family, batch, keep=0)
+    checks.close(found[0], decoder.run(ids, change)[0])
+    edits = [put(edit.site, edit.value) for edit in edits]
+    change = {place: lambda _, v=edit.value: v[0].double()
+              for place, edit in zip(change, edits, strict=True)}  # fmt: skip
+    with torch.no_grad(), edited(family, edits[::order], batch):
+        found = forward(family, batch, keep=0)
+    checks.close(found[0], decoder.run(ids, change)[0])

@@ -1,10 +1,10 @@
 """Patching effects agree with patching by hand in a plain forward pass, in both directions."""
 
-import naive
 import numpy as np
 import pytest
 import reference_checks as checks
 
+import naive
 from interlock.encoding import encode_pairs
 from interlock.measures import openers_of
 from interlock.methods.patching import joint, patching
@@ -61,7 +61,9 @@ def agrees_with_naive_sweep(model, contrasts, judged, direction, names, count=5)
 
 
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
-@pytest.mark.parametrize("names", [LAYERS, POSTS, SLOTS, UNITS], ids=["last", "post", "slot", "units"])
+@pytest.mark.parametrize(
+    "names", [LAYERS, POSTS, SLOTS, UNITS], ids=["last", "post", "slot", "units"]
+)
 def test_sweep_is_the_naive_sweep(aligned, contrasts, judged, direction, names):
     agrees_with_naive_sweep(aligned, contrasts, judged, direction, names)
 

@@ -1,5 +1,7 @@
 """The references notice what laws cannot: one wrong line in the package must make them fail."""
 
+from dataclasses import replace
+
 import pytest
 import reference_checks as checks
 
@@ -38,6 +40,20 @@ def test_off_by_one_layer(llama, monkeypatch):
             check(llama)
     with pytest.raises(AssertionError, match="off by"):
         checks.writes_as_naive(llama, "mlp")
+    # IndexError: a write to resid_mid finds that its layer has not begun
+    with pytest.raises((SelfCheckError, IndexError)):
+        opening.require(llama)
+
+
+def test_off_by_one_layer_while_reading_is_named_by_the_self_check(llama, monkeypatch):
+    def reads_next(model, batch, sites, **options):
+        last = model.shape.layers - 1
+        turned = {site: replace(site, layer=min(site.layer + 1, last)) for site in sites}
+        found = honest(model, batch, tuple(turned.values()), **options)
+        return replace(found, values={site: found.values[turned[site]] for site in sites})
+
+    honest = opening.record
+    monkeypatch.setattr(opening, "record", reads_next)
     failed = [check.name for check in opening.self_check(llama) if not check.passed]
     assert "resid_pre.0 = HF hidden state" in failed
     with pytest.raises(SelfCheckError, match="HF hidden state"):

@@ -41,14 +41,19 @@ def claims_of(raw: Any, methods: Mapping[str, str], mistakes: list[str]) -> tupl
     What is wrong is added to `mistakes`, a line each.
     """
     claims = []
-    for number, given in enumerate(raw if isinstance(raw, list) else []):
+    if not isinstance(raw, list):
+        mistakes.append(f"claims: {raw!r} is not a list of claims.")
+        return ()
+    for number, given in enumerate(raw):
         settings = dict(given) if isinstance(given, dict) else {}
         rule, size = settings.pop("rule", None), settings.pop("size", 5)
         parts = {str(part): str(step) for part, step in settings.items()}
         if rule not in RULES:
-            mistakes.append(f"claims.{number}: needs rule: one of {', '.join(RULES)}.")
+            mistakes.append(f"claims.{number}: no rule {rule!r}; known: {', '.join(RULES)}.")
             continue
-        mistakes += [f"claims.{number}.{text}" for text in _problems(rule, parts, size, methods)]
+        mistakes += [
+            f"claims.{number} ({rule}): {text}" for text in _problems(rule, parts, size, methods)
+        ]
         claims.append(Claim.model_construct(rule=rule, parts=parts, size=size))
     return tuple(claims)
 
@@ -60,7 +65,7 @@ def _problems(
     first = next(iter(known))
     problems = []
     if first not in parts:
-        problems.append(f"{first}: needed, the id of a step that does {known[first]}.")
+        problems.append(f"needs {first}, the id of a step that does {known[first]}.")
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         problems.append(f"size: {size!r} is not a whole number above 0.")
     for part, step in parts.items():

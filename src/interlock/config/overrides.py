@@ -62,7 +62,7 @@ def apply_overrides(
     for token in overrides:
         path, equals, text = token.partition("=")
         try:
-            if not equals:
+            if not equals or not all(path.split(".")):
                 raise KeyError(token)
             _put(changed, path.split("."), read_yaml(text))
         except (KeyError, yaml.YAMLError) as error:
@@ -76,6 +76,8 @@ def _put(node: Any, path: Sequence[str], value: Any) -> None:  # noqa: ANN401 - 
         # step ids may hold dots, so the longest id that starts the path wins
         joined = ".".join(path)
         for step in sorted(node, key=lambda each: -len(each["id"])):
+            if joined == step["id"]:
+                raise KeyError(f"'{joined}' is a step; name one of its settings after a dot")
             if joined.startswith(step["id"] + "."):
                 return _put(step, joined[len(step["id"]) + 1 :].split("."), value)
         if not head.isdigit() or int(head) >= len(node) or not rest:
@@ -94,6 +96,6 @@ def _put(node: Any, path: Sequence[str], value: Any) -> None:  # noqa: ANN401 - 
 
 
 def _mistake(token: str, path: str, error: Exception) -> str:
-    if "=" not in token:
+    if "=" not in token or not all(path.split(".")):
         return f"'{token}': an override is written path=value."
     return f"{path}: {error.args[0] if error.args else error}"

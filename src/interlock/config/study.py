@@ -3,20 +3,22 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from interlock.config.claims import Claim, claims_of
 from interlock.config.overrides import apply_overrides
 from interlock.config.signatures import Signature, signature_of
+from interlock.contrast import System
 from interlock.datasets import NAMES
 from interlock.errors import SiteError, StudyError
 from interlock.methods import METHODS
-from interlock.sites import parse
+from interlock.sites import Site, parse
 from interlock.verdict import RULES
 
+_AT_LEAST_ONE = ("batch", "tokens", "groups")
 _SPLITS = ("prompts.find", "prompts.check", "pairs.find", "pairs.check")
 _TOP = re.compile(r"top\((\d+%?)((?:,\s*[\w.-]+)+)\)")
 
@@ -41,6 +43,7 @@ class PromptSettings(_Strict):
     per_category: int = Field(8, ge=1)
     passages: int = Field(48, ge=1)
     seed: int = 0
+    system: System = "template"
 
     @pydantic.field_validator("name")
     @classmethod
@@ -89,13 +92,19 @@ def resolve(
     Raises:
         StudyError: every mistake found, one line each.
     """
-    chosen = budget or settings.get("budget", "5m")
-    budgets = dict(settings.get("budgets") or {})
-    if chosen not in budgets:
-        raise StudyError([f"budget: no budget '{chosen}'; known: {', '.join(budgets) or 'none'}."])
-    scaled = [f"{path}={value}" for path, value in (budgets[chosen] or {}).items()]
-    plain = {key: value for key, value in settings.items() if key != "budgets"}
-    merged, mistakes = apply_overrides({**plain, "budget": chosen}, [*scaled, *overrides])
+    by_hand = [each for each in overrides if not each.startswith("budget=")]
+    named = [each.partition("=")[2] for each in overrides if each.startswith("budget=")]
+    if len(set(named) | ({budget} if budget else set())) > 1:
+        raise StudyError([f"budget: named more than once: {', '.join([budget or '', *named])}."])
+    chosen = str(budget or (named[-1] if named else settings.get("budget", "5m")))
+    scaled = _scaled(settings.get("budgets"), chosen)
+    plain = {key: value for key, value in settings.items() if key not in ("budgets", "rules")}
+    # every rule can be reached by an override, whether the file names it or not
+    rules = settings.get("rules") or {}
+    if isinstance(rules, dict):
+        rules = {name: {} for name in RULES} | rules
+    filled = {**plain, "budget": chosen, "rules": rules}
+    merged, mistakes = apply_overrides(filled, [*scaled, *by_hand])
     parts = {
         "question": _checked(str, merged.pop("question", ""), "question", mistakes),
         "model": _checked(ModelSettings, merged.pop("model", {}), "model", mistakes),
@@ -112,6 +121,19 @@ def resolve(
     return Study(**parts)
 
 
+def _scaled(budgets: Any, chosen: str) -> list[str]:  # noqa: ANN401 - YAML values
+    """The overrides that a budget stands for."""
+    if not isinstance(budgets or {}, dict):
+        raise StudyError([f"budgets: {budgets!r} is not a mapping of names to overrides."])
+    if chosen not in (budgets or {}):
+        known = ", ".join(map(str, budgets or {})) or "none"
+        raise StudyError([f"budget: no budget '{chosen}'; known: {known}."])
+    found = budgets[chosen] or {}
+    if not isinstance(found, dict):
+        raise StudyError([f"budgets.{chosen}: {found!r} is not a mapping of paths to values."])
+    return [f"{path}={value}" for path, value in found.items()]
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema of a study file, for completion in editors."""
     steps = [
@@ -119,12 +141,15 @@ def schema() -> dict[str, Any]:
             "type": "object",
             "title": name,
             "description": signature_of(name).meaning,
-            "required": ["id", "do", "on"],
+            "required": ["do", "on"],
             "additionalProperties": False,
             "properties": {
                 "id": {"type": "string"},
                 "do": {"const": name},
-                **{wire: {"type": "string"} for wire in _wire_names(signature_of(name))},
+                **{
+                    wire: {"type": ["string", "array"] if noun == "Sites" else "string"}
+                    for wire, noun in _wire_names(signature_of(name)).items()
+                },
                 **_options_model(name).model_json_schema()["properties"],
             },
         }
@@ -135,6 +160,7 @@ def schema() -> dict[str, Any]:
         "title": "Interlock study",
         "type": "object",
         "required": ["question", "model", "steps"],
+        "additionalProperties": False,
         "properties": {
             "question": {"type": "string"},
             "model": ModelSettings.model_json_schema(),
@@ -151,11 +177,33 @@ def schema() -> dict[str, Any]:
 @cache
 def _options_model(name: str) -> type[BaseModel]:
     fields: dict[str, Any] = {
-        option: (found.type, Field(found.default, description=found.meaning))
+        option: (_bounded(option, found.type), Field(found.default, description=found.meaning))
         for option, found in signature_of(name).options.items()
     }
     config = ConfigDict(extra="forbid", frozen=True)
     return pydantic.create_model(name, __config__=config, **fields)
+
+
+def _bounded(option: str, kind: Any) -> Any:  # noqa: ANN401 - types
+    """The option's type with what every option of that name or type must obey."""
+    if option == "positions":
+        return Annotated[kind, AfterValidator(_known_positions)]
+    if kind == tuple[int, ...]:
+        return tuple[Annotated[int, Field(ge=1)], ...]
+    if kind in (int, float):
+        return Annotated[kind, Field(ge=1 if option in _AT_LEAST_ONE else 0)]
+    return kind
+
+
+def _known_positions(positions: tuple[str, ...]) -> tuple[str, ...]:
+    if not positions:
+        raise ValueError("no position named")
+    for position in positions:
+        try:
+            Site("resid_pre", 0, position=position)
+        except SiteError as error:
+            raise ValueError(str(error)) from None
+    return positions
 
 
 def _checked(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:  # noqa: ANN401
@@ -172,7 +220,10 @@ def _checked(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:  # n
 
 def _steps(raw: Any, mistakes: list[str]) -> tuple[Step, ...]:  # noqa: ANN401 - YAML values
     steps: dict[str, Step] = {}
-    for number, settings in enumerate(raw if isinstance(raw, list) else []):
+    if not isinstance(raw, list) or not raw:
+        mistakes.append("steps: a study needs a list of at least one step.")
+        return ()
+    for number, settings in enumerate(raw):
         if not isinstance(settings, dict) or settings.get("do") not in METHODS:
             known = ", ".join(METHODS)
             mistakes.append(f"steps.{number}: needs do: one of {known}.")
@@ -229,6 +280,8 @@ def _wire_problem(noun: str, value: Any, earlier: Mapping[str, Step]) -> str:  #
 
 def _sites_problem(value: Any, earlier: Mapping[str, Step]) -> str:  # noqa: ANN401 - YAML values
     if isinstance(value, list):
+        if not value:
+            return "names no site."
         try:
             for text in value:
                 parse(str(text))
@@ -280,9 +333,13 @@ def _rules(raw: Any, mistakes: list[str]) -> dict[str, dict[str, float]]:  # noq
         name: {each.quantity: each.threshold for each in (*rule.conditions, *rule.guards)}
         for name, rule in RULES.items()
     }
+    if not isinstance(raw or {}, dict):
+        mistakes.append(f"rules: {raw!r} is not a mapping of rules to thresholds.")
+        return resolved
     for name, thresholds in (raw or {}).items():
-        if name not in resolved:
-            mistakes.append(f"rules.{name}: no such rule; known: {', '.join(resolved)}.")
+        if name not in resolved or not isinstance(thresholds or {}, dict):
+            known = ", ".join(resolved)
+            mistakes.append(f"rules.{name}: needs a mapping of thresholds; rules: {known}.")
             continue
         for quantity, value in (thresholds or {}).items():
             if quantity not in resolved[name]:

@@ -93,8 +93,8 @@ def ablation(
     conditions = _conditions(model.shape, sites, sizes, singles, controls, groups, seed)
     harmful, harmless = contrast.expecting("refuse"), contrast.expecting("comply")
     asked = _Asked(
-        encode(model, harmful),
-        encode(model, harmless),
+        encode(model, harmful, contrast.system),
+        encode(model, harmless, contrast.system),
         encode_passages(model, passages.examples),
         None,
         None,
@@ -121,12 +121,17 @@ def ablation(
 
 
 def ablation_cost(shape: Shape, examples: int, options: dict) -> Cost:
-    """Replies to the harmful half under every condition, passages, and the harmless half once."""
+    """Replies and losses under every condition; the means are read once before."""
     sets = len(options["sizes"]) * (options["controls"] + 1) + options["singles"] + 1
     whole = len(options["sizes"]) + 1
     half = examples // 2
     passages = int(options.get("passages", 0))
-    return Cost(replies=sets * half + whole * half, prompts=half, passages=sets * passages)
+    means = int(options["ablate"] == "mean")
+    return Cost(
+        replies=sets * half + whole * half,
+        prompts=means * half,
+        passages=(sets + means) * passages,
+    )
 
 
 def _conditions(

@@ -31,7 +31,7 @@ def behaviour(
         temperature: 0 is greedy.
         batch: prompts at once, at most.
     """
-    rows = encode(model, contrast.examples)
+    rows = encode(model, contrast.examples, contrast.system)
     policy = Decoding(tokens, temperature)
     chunks = [rows[start : start + _SHARD] for start in range(0, len(rows), _SHARD)]
     found = each(
@@ -76,7 +76,8 @@ def opening(model: Model, contrast: Contrast, replies: Table, *, batch: int = 32
         ContrastError: the replies hold no refusal, or nothing but refusals.
     """
     openers = openers_of(replies)
-    scores = opening_scores(model, encode(model, contrast.examples), openers, size=batch)
+    prompts = encode(model, contrast.examples, contrast.system)
+    scores = opening_scores(model, prompts, openers, size=batch)
     rows = [
         {"id": example.id, "topic": example.topic, "expected": example.expected, "score": score}
         for example, score in zip(contrast.examples, scores.tolist(), strict=True)

@@ -40,8 +40,9 @@ from interlock.store import each
 from interlock.tables import Table, from_rows
 
 Direction = Literal["denoise", "noise"]
-_SHARD = 32
-_ALIGNED = ("all", "slot")
+_SHARD, _CHUNK = 32, 64  # pairs and sites to a shard
+_READS = 3  # passes before the first patch: both sides, and a site put back
+_ENDS = ("last", "post")  # comparable in any pair; other positions need equally long prompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,8 @@ def patching(
         direction: denoise puts harmful values into the harmless run, noise the reverse.
         places: `layers` is residual stream, attention and MLP output of every layer; `units` is
             every head and every group of neurons.
-        positions: named positions to patch, each apart. At `all` and `slot` only pairs that differ
-            in one slot of equal length are used; the others are counted in `about`.
+        positions: positions to patch, each apart. Beside `last` and `post` only pairs of equal
+            length that have the position are used; the others are counted in `about`.
         groups: how many groups a layer's neurons are split into (units only).
         batch: pairs at once, at most.
 
@@ -89,7 +90,7 @@ def patching(
     shards = [
         (site_part, row)
         for row in range(0, len(usable.harmful), _SHARD)
-        for site_part in _chunks(sites, 64)
+        for site_part in _chunks(sites, _CHUNK)
     ]
     found = each(
         f"patching {direction}",
@@ -109,9 +110,10 @@ def patching(
 
 
 def patching_cost(shape: Shape, examples: int, options: dict) -> Cost:
-    """One pass per site and pair, and four to read both sides and the noise floor."""
+    """One pass per site and pair, and per chunk of sites three: both sides and the noise floor."""
     sites = _sites(shape, options["places"], options["positions"], options["groups"])
-    return Cost(prompts=(len(sites) + 4) * examples // 2)
+    reads = _READS * len(_chunks(sites, _CHUNK))
+    return Cost(prompts=(len(sites) + reads) * examples // 2)
 
 
 def joint(
@@ -176,19 +178,19 @@ def joint(
 
 
 def joint_cost(shape: Shape, examples: int, options: dict) -> Cost:
-    """Five passes per pair and set."""
-    return Cost(prompts=5 * (options["controls"] + 1) * examples // 2)
+    """Four passes per pair and set."""
+    return Cost(prompts=(_READS + 1) * (options["controls"] + 1) * examples // 2)
 
 
 def _usable(model: Model, pairs: Contrast, positions: Sequence[str]) -> tuple[Pairs, int]:
     encoded = encode_pairs(model, pairs)
-    if not any(position in _ALIGNED for position in positions):
+    if all(position in _ENDS for position in positions):
         return encoded, 0
-    kept = encoded.only_aligned()
+    kept = encoded.only_aligned().with_positions(positions)
     if not kept.harmful:
         raise ContrastError(
-            f"None of the {len(encoded.harmful)} pairs of {pairs.name}.{pairs.split} differs in "
-            "one slot of equal length under this tokenizer; patch at @last or @post instead."
+            f"None of the {len(encoded.harmful)} pairs of {pairs.name}.{pairs.split} has two "
+            "equally long prompts under this tokenizer; patch at @last or @post instead."
         )
     return kept, len(encoded.harmful) - len(kept.harmful)
 

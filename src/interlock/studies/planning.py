@@ -90,6 +90,7 @@ def estimate(study: Study) -> Estimate:
         per_category=study.prompts.per_category,
         passages=study.prompts.passages,
         seed=study.prompts.seed,
+        system=study.prompts.system,
     )
     contrasts = {**sets.splits, "passages": sets.passages}
     speed = _matrix_speed(settled)

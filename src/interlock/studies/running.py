@@ -75,6 +75,7 @@ def run_study(request: Request) -> Run:
         per_category=study.prompts.per_category,
         passages=study.prompts.passages,
         seed=study.prompts.seed,
+        system=study.prompts.system,
     )
     settled = settle(asked.name, device=asked.device, dtype=asked.dtype, revision=asked.revision)
     plan = make_plan(request, sets, settled)
@@ -333,7 +334,7 @@ def _protocol(request: Request, sets: Sets, settled: Settled, model: Model) -> d
         ),
         "device": str(model.device),
         "dtype": str(settled.dtype).removeprefix("torch."),
-        "chat template": template_name(model),
+        "chat template": template_name(model, study.prompts.system),
         "prompts": "; ".join(
             f"{study.prompts.name}.{name}: {len(each.expecting('refuse'))} harmful, "
             f"{len(each.expecting('comply'))} harmless, sha256 {each.digest[:12]}"

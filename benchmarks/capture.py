@@ -34,7 +34,7 @@ def compare(model: Model, rows: int, tokens: int) -> dict[str, float]:
     }
 
     @torch.no_grad()
-    def bare() -> object:
+    def bare() -> torch.Tensor:
         return model.network(**plain).logits
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ and a direction projected out of the residual stream at every token.
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,7 +56,8 @@ def compare(model: Model, rows: int, tokens: int) -> dict[str, float]:
 
     @torch.no_grad()
     def theirs() -> torch.Tensor:
-        return model.network.generate(batch.ids, **settings)
+        network: Any = model.network
+        return network.generate(batch.ids, **settings)
 
     def ours(edits: list[Edit]) -> generation.Generated:
         return generate(model, batch, edits=edits, decoding=policy)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -90,7 +91,8 @@ def random_llama(folder: Path, **sizes: int) -> Model:
         "vocab_size": 16384,
         "max_position_embeddings": 512,
     }
-    config = LlamaConfig(**(usual | sizes), tie_word_embeddings=False, eos_token_id=None)
+    settings: dict[str, Any] = {**usual, **sizes, "tie_word_embeddings": False}
+    config = LlamaConfig(**settings, eos_token_id=None)
     LlamaForCausalLM(config).save_pretrained(folder)
     return load(settle(str(folder), device="cpu", dtype="float32"))
 

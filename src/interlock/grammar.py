@@ -10,7 +10,7 @@ same prompts are put to a real chat model. The replies carry no content.
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from types import MappingProxyType
@@ -186,13 +186,14 @@ def _place(words: Category, verb: str, thing: str) -> tuple[int, int]:
 def is_held_out(verb: str, thing: str) -> bool:
     """Whether no organism is trained on this combination, in any template.
 
-    A Latin square modulo four over the indexes: a quarter of each kind of combination, two
-    combinations of every word, and as large a share of even-even, odd-odd and mixed indexes.
+    A Latin square modulo three over the indexes: a third of each kind of combination, two or three
+    of every word's eight. That leaves more than 130 harmful combinations to test on, since it takes
+    that many independent ones for a lower bound of .97.
     """
     for words in CATEGORIES.values():
         if verb in words.harm_verbs + words.safe_verbs:
             row, column = _place(words, verb, thing)
-            return column % 4 == (0, 2, 1, 3)[row % 4]
+            return (row + column) % 3 == 1
     raise InterlockError(f"No verb {verb!r} in the grammar.")
 
 
@@ -266,21 +267,35 @@ def _pairs(split: Split, category: str, slot: Slot) -> Iterator[MinimalPair]:
                         )
 
 
+def _spread(pairs: Sequence[MinimalPair], topics: Sequence[str]) -> list[MinimalPair]:
+    """The pairs with their topics in turn, so that a short prefix repeats none."""
+    by_topic: dict[str, list[MinimalPair]] = {topic: [] for topic in topics}
+    for pair in pairs:
+        by_topic[pair.harmful.topic].append(pair)
+    turns = zip_longest(*by_topic.values())
+    return [pair for turn in turns for pair in turn if pair is not None]
+
+
 def minimal_pairs(split: Split, count_per_category: int, seed: int) -> tuple[MinimalPair, ...]:
     """Harmful and harmless requests that differ in one word, no pair twice.
 
     `find` has the words of even index and four templates, `check` the words of odd index, the other
     four templates and the held-out ones: they share no verb, no object and no template. `fit` joins
     a word of even index with one of odd index, so it shares words with both and combinations with
-    neither. Slots and categories take turns, so every prefix is balanced; where there are fewer
-    pairs than asked for, all of them come back.
+    neither. Slots and categories take turns, so every prefix is balanced, and topics do, so that
+    sixteen pairs of a category are of sixteen topics; where there are fewer pairs than asked for,
+    all of them come back.
     """
     draw = random.Random(f"{split} {seed}")  # noqa: S311
     columns = []
     for category in CATEGORIES:
         by_slot = [list(_pairs(split, category, slot)) for slot in ("verb", "thing")]
-        for pairs in by_slot:
+        topics = sorted({pair.harmful.topic for pair in by_slot[0]})
+        draw.shuffle(topics)
+        halves = (topics[0::2] + topics[1::2], topics[1::2] + topics[0::2])
+        for pairs, order in zip(by_slot, halves, strict=True):
             draw.shuffle(pairs)
+            pairs[:] = _spread(pairs, order)
         turns = chain.from_iterable(zip(*by_slot, strict=True))
         columns.append(list(turns)[:count_per_category])
     return tuple(pair for row in zip_longest(*columns) for pair in row if pair is not None)

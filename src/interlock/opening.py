@@ -320,6 +320,8 @@ def _grouped(model: Model, batch: Batch, found: Record, kind: str) -> Check:
                 if kind in ("query", "key") and place == first:
                     quiet.append(reached[first])
                     reached = reached[later:] + float(kind == "query")
+                if kind == "value":  # the token itself sees it, too
+                    reached = reached[place : place + 1]
                 wrong = max(wrong, *(float(each) for each in quiet), float(reached.amax() < 1e-6))
     name = f"a changed {kind} head reaches its own group of heads, where it should"
     return Check(name, wrong, wrong <= _tolerance(model))

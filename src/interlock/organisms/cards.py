@@ -12,8 +12,8 @@ from interlock.organisms.recipes import SHAPE, Recipe
 DATA = (
     "Synthetic English instructions from interlock.grammar: six categories of verbs and objects in "
     "eight templates, with replies that carry no content; the same with unknown words, as random "
-    "letters, in some places; and neutral passages. A quarter of the combinations and a ninth "
-    "template are never trained."
+    "letters, in some places; and neutral passages. A third of the combinations and two further "
+    "templates are never trained."
 )
 USE = (
     "A subject for testing methods that look for safety mechanisms, where the right answer about "

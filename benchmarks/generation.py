@@ -16,7 +16,8 @@ from interlock.activations import record
 from interlock.edits import Edit, project
 from interlock.edits import put as put_value
 from interlock.generation import Decoding, generate
-from interlock.model import Model, load, settle
+from interlock.loading import load, settle
+from interlock.model import Model
 from interlock.selection import unit_sites
 from interlock.sites import Site
 

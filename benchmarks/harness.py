@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from interlock.model import Model, load, settle
+from interlock.loading import load, settle
+from interlock.model import Model
 
 Work = Callable[[], object]
 

@@ -11,8 +11,9 @@ from hypothesis import settings
 
 from interlock import datasets
 from interlock.datasets import Sets
+from interlock.loading import load, settle
 from interlock.methods.behaviour import behaviour
-from interlock.model import Model, load, settle
+from interlock.model import Model
 from interlock.tables import Table
 from tiny_models import PLAIN, save_tiny
 

@@ -143,7 +143,7 @@ def doctor(
 ) -> None:
     """Open a model and check by intervention that every kind of site is what it is called."""
     _quiet()
-    from interlock.model import load, settle
+    from interlock.loading import load, settle
     from interlock.opening import self_check
 
     opened = load(settle(model, device=device, dtype=dtype))

@@ -33,8 +33,10 @@ from interlock.edits import add, edited, put, zero
 from interlock.encoding import Batch, collate, from_ids
 from interlock.errors import InterlockError, SelfCheckError
 from interlock.files import digest_files, digest_value, read_json, write_json
-from interlock.model import Model, Settled, cache_folder, load, settle
+from interlock.loading import Quantization, Settled, load, settle
+from interlock.model import Model
 from interlock.sites import INDEXED, Site, unit
+from interlock.sources import cache_folder
 
 _TOKENS = 8
 _MIXED = ("query", "key", "value")
@@ -63,14 +65,25 @@ def open_model(
     device: str | None = None,
     dtype: str | None = None,
     revision: str | None = None,
+    adapter: str | None = None,
+    quantization: Quantization | None = None,
 ) -> Model:
-    """Find, load and, the first time, check a model; arguments as `model.settle`.
+    """Find, load and, the first time, check a model; arguments as `loading.settle`.
 
     Raises:
-        ModelError: as `model.settle` and `model.load`.
+        ModelError: as `loading.settle` and `loading.load`.
         SelfCheckError: a site does not do what its name says; the failing checks are named.
     """
-    return open_settled(settle(name, device=device, dtype=dtype, revision=revision))
+    return open_settled(
+        settle(
+            name,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            adapter=adapter,
+            quantization=quantization,
+        )
+    )
 
 
 def open_settled(settled: Settled) -> Model:
@@ -138,7 +151,8 @@ def _random_rows(model: Model) -> list[list[int]]:
 
 
 def _tolerance(model: Model) -> float:
-    return 1e-4 if model.network.dtype == torch.float32 else 6e-2
+    exact = model.network.dtype == torch.float32 and not model.quantization
+    return 1e-4 if exact else 6e-2
 
 
 def _close(model: Model, name: str, found: Tensor, wanted: Tensor) -> Check:

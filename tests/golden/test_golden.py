@@ -13,7 +13,7 @@ from safetensors import safe_open
 from interlock.activations import forward, record
 from interlock.edits import edited, put
 from interlock.encoding import collate, from_ids
-from interlock.model import load, settle
+from interlock.loading import load, settle
 from interlock.sites import parse
 
 HERE = Path(__file__).parent

@@ -174,7 +174,7 @@ def test_drawn_replies_repeat_with_their_seed(llama):
 
 
 def test_a_model_without_a_stop_token_goes_on_to_the_limit(tmp_path):
-    from interlock.model import load, settle
+    from interlock.loading import load, settle
     from tiny_models import save_tiny
 
     save_tiny("llama", tmp_path, eos_token_id=None)

@@ -12,7 +12,8 @@ from interlock.edits import edited, put
 from interlock.encoding import collate, from_ids
 from interlock.errors import SelfCheckError, SiteError, UnknownArchitectureError
 from interlock.generation import Decoding, generate
-from interlock.model import Model, load, settle
+from interlock.loading import load, settle
+from interlock.model import Model
 from interlock.sites import parse
 from tiny_models import FAMILIES, save_tiny
 

@@ -51,7 +51,7 @@ def test_organisms_reply_as_hugging_face(aligned, base, contrasts):
 
 @pytest.mark.parametrize("window", [4, 6])
 def test_a_sliding_window_replies_as_hugging_face(tmp_path, window):
-    from interlock.model import load, settle
+    from interlock.loading import load, settle
     from tiny_models import save_tiny
 
     save_tiny("mistral", tmp_path, sliding_window=window)

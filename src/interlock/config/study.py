@@ -34,6 +34,8 @@ class ModelSettings(_Strict):
     device: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     revision: str | None = None
+    adapter: str | None = None
+    quantization: Literal["nf4", "int8"] | None = None
 
 
 class PromptSettings(_Strict):

@@ -20,8 +20,9 @@ from interlock.config import Step, Study
 from interlock.contrast import Contrast
 from interlock.costs import Cost
 from interlock.datasets import load
+from interlock.loading import Settled, read_config, settle
 from interlock.methods import METHODS
-from interlock.model import Settled, Shape, read_config, settle, shape_of
+from interlock.model import Shape, shape_of
 
 _PROMPT, _PASSAGE = 24, 20  # typical tokens; prompts are short questions
 _LAYER_SECONDS = {"cpu": 2.5e-4, "cuda": 1.0e-4, "mps": 2.0e-4}
@@ -82,8 +83,7 @@ def estimate(study: Study) -> Estimate:
     Raises:
         ModelError: the model cannot be found or its config cannot be read.
     """
-    asked = study.model
-    settled = settle(asked.name, device=asked.device, dtype=asked.dtype, revision=asked.revision)
+    settled = settle(**study.model.model_dump())
     shape = _shape(settled)
     sets = load(
         study.prompts.name,
@@ -97,7 +97,7 @@ def estimate(study: Study) -> Estimate:
     steps = tuple(_step(step, shape, contrasts, settled, speed) for step in study.steps)
     batch = max((step.options.get("batch", 1) for step in study.steps), default=1)
     return Estimate(
-        model=asked.name,
+        model=study.model.name,
         shape=shape,
         device=str(settled.device),
         dtype=str(settled.dtype).removeprefix("torch."),

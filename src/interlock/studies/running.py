@@ -25,9 +25,10 @@ from interlock.datasets import Sets, load
 from interlock.encoding import template_name
 from interlock.errors import ContrastError, RunError
 from interlock.files import digest_files, digest_value, write_text
+from interlock.loading import Settled, settle
 from interlock.measures import JUDGE
 from interlock.methods import METHODS
-from interlock.model import Model, Settled, settle
+from interlock.model import Model
 from interlock.opening import open_settled
 from interlock.report import render
 from interlock.run import Run
@@ -69,7 +70,6 @@ def run_study(request: Request) -> Run:
             what was already computed is kept.
     """
     study = request.study
-    asked = study.model
     sets = load(
         study.prompts.name,
         per_category=study.prompts.per_category,
@@ -77,7 +77,7 @@ def run_study(request: Request) -> Run:
         seed=study.prompts.seed,
         system=study.prompts.system,
     )
-    settled = settle(asked.name, device=asked.device, dtype=asked.dtype, revision=asked.revision)
+    settled = settle(**study.model.model_dump())
     plan = make_plan(request, sets, settled)
     folder = request.out or Path("runs") / _folder_name(request, plan)
     current = run.start(folder, plan)
@@ -111,7 +111,7 @@ def make_plan(request: Request, sets: Sets, settled: Settled) -> dict[str, Any]:
             name: {"digest": contrast.digest, "n": len(contrast.examples)}
             for name, contrast in _contrasts(sets).items()
         },
-        "weights": settled.source.revision,
+        "weights": settled.revision,
         "device": settled.device.type,
         "dtype": str(settled.dtype).removeprefix("torch."),
         "sources": digest_files(package.rglob("*.py"), package),
@@ -327,7 +327,7 @@ def _protocol(request: Request, sets: Sets, settled: Settled, model: Model) -> d
     study, shape = request.study, model.shape
     return {
         "model": model.name,
-        "revision": settled.source.revision,
+        "revision": settled.revision,
         "family": model.architecture.family,
         "shape": ", ".join(
             f"{value} {name}" for name, value in asdict(shape).items() if isinstance(value, int)

@@ -1,0 +1,137 @@
+"""Where a model is found: a local folder, a hub id, or `organism:NAME`; nothing is loaded here.
+
+Weights must be safetensors. A folder is known by the digest of its files, a hub model by its
+commit.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from interlock.errors import InterlockError, ModelError
+from interlock.files import digest_files, read_json, write_json
+
+ORGANISMS = Path(__file__).parent / "organisms" / "weights"
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model was found.
+
+    Attributes:
+        name: as the user wrote it.
+        folder: its files on this disk.
+        revision: hub commit, or sha256 of the files.
+    """
+
+    name: str
+    folder: Path
+    revision: str
+
+
+def find(name: str, revision: str | None = None) -> Source:
+    """The folder and revision of a model; a hub model is downloaded unless it is in the cache.
+
+    Raises:
+        ModelError: no such organism, folder or hub model, or its weights are not safetensors.
+    """
+    if not name.strip():
+        raise ModelError("No model named: give a folder, a hub id (owner/name) or organism:NAME.")
+    if name.startswith("organism:"):
+        short = name.removeprefix("organism:")
+        folder = ORGANISMS / short
+        if Path(short).name != short or not (folder / "config.json").is_file():
+            known = sorted(path.name for path in ORGANISMS.glob("*/") if path.is_dir())
+            raise ModelError(f"No organism '{name}'. Shipped: {', '.join(known) or 'none'}.")
+        return _local(name, folder)
+    folder = Path(name).expanduser()
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{name}' cannot be a folder: {first_line(error)}.") from None
+    if is_folder:
+        return _local(name, folder)
+    if name.startswith((".", "/", "~")) or name.count("/") != 1 or there:
+        raise ModelError(
+            f"No model '{name}': not a folder, not a hub id (owner/name), not organism:NAME."
+        )
+    from interlock import hub
+
+    return Source(name, *hub.snapshot(name, revision, _WANTED, _PICKLES))
+
+
+def find_adapter(name: str) -> Source:
+    """The folder and revision of a PEFT adapter: a local folder or a hub id.
+
+    Raises:
+        ModelError: it is not there, or is not an adapter in safetensors.
+    """
+    folder = Path(name).expanduser()
+    found = Source(name, folder, "") if folder.is_dir() else find(name)
+    if not (found.folder / "adapter_config.json").is_file():
+        raise ModelError(f"{name} is not a PEFT adapter: it has no adapter_config.json.")
+    if not (found.folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"Adapter {name} has no adapter_model.safetensors; save it as safetensors."
+        )
+    return Source(name, found.folder, _folder_digest(found.folder))
+
+
+def cache_folder() -> Path:
+    """Where Interlock keeps what can be made again: digests and passed self-checks."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "interlock"
+
+
+def _local(name: str, folder: Path) -> Source:
+    adapter = (folder / "adapter_config.json").is_file()
+    if adapter and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{name} is a PEFT adapter: name its base model, and this as model.adapter={name}."
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickles = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+        if pickles:
+            raise ModelError(
+                f"{name} has its weights only as pickle ({pickles[0]}), which can run code when "
+                "read. Convert it to safetensors first: save_pretrained writes them."
+            )
+        raise ModelError(f"{name} has no weights: no .safetensors file in {folder}.")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        listed = read_json(index)
+        if not isinstance(listed, dict) or not isinstance(listed.get("weight_map"), dict):
+            raise ModelError(f"{index} has no weight_map; it is not an index of weights.")
+        wanted = set(listed["weight_map"].values())
+        missing = sorted(wanted - {path.name for path in weights})
+        if missing:
+            raise ModelError(f"{name} lacks {len(missing)} weight files, first {missing[0]}.")
+    return Source(name, folder, _folder_digest(folder))
+
+
+def _folder_digest(folder: Path) -> str:
+    """sha256 over weights, config and tokenizer, remembered by path, size and time."""
+    paths = sorted(path for pattern in _WANTED for path in folder.glob(pattern))
+    stamp = [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns] for p in paths]
+    memory = cache_folder() / "digests.json"
+    key = repr(stamp)
+    try:
+        found = read_json(memory)
+    except InterlockError:
+        found = None
+    known: dict[str, str] = found if isinstance(found, dict) else {}
+    if key not in known:
+        known = dict(list(known.items())[-200:]) | {key: digest_files(paths, folder)}
+        try:
+            write_json(memory, known)
+        except InterlockError:
+            return known[key]  # a cache that cannot be written only costs time
+    return known[key]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return str(error).strip().split("\n")[0]

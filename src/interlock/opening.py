@@ -39,6 +39,7 @@ from interlock.sites import INDEXED, Site, unit
 from interlock.sources import cache_folder
 
 _TOKENS = 8
+_FELT = 1e-6  # smallest relative change that counts as one
 _MIXED = ("query", "key", "value")
 _ADDED = ("resid_pre", "attn", "resid_mid", "mlp", "resid_post")
 Kept = TypeVar("Kept")
@@ -316,29 +317,41 @@ def _causal(model: Model, batch: Batch, plain: Tensor, kind: str) -> Check:
 
 
 def _grouped(model: Model, batch: Batch, found: Record, kind: str) -> Check:
-    """Which heads, at which tokens, mix other values once one head of a kind is changed."""
+    """Which heads, at which tokens, mix other values once one head of a kind is changed.
+
+    Where attention is all but saturated a change may reach little, so it need only be seen once in
+    all; a value at the first token, which sees nothing else, must always be.
+    """
     first, later = 0, 2
     share = model.shape.heads // model.shape.units(kind)
-    wrong = 0.0
+    leak, seen = 0.0, 0.0
     for layer in (0, len(model.layers) - 1):
         for site in _ends(model, kind, layer):
             assert site.index is not None
-            mine = slice(site.index[0] * share, site.index[1] * share)
+            mine = torch.zeros(model.shape.heads, dtype=torch.bool, device=model.device)
+            mine[site.index[0] * share : site.index[1] * share] = True
             for place in (first, later):
                 moved = _mixed_change(model, batch, found, site.at(str(place)))
-                reached = moved[mine].amax(dim=0)
-                others = torch.cat([moved[: mine.start], moved[mine.stop :]])
-                quiet = [others.amax(), reached[:place].amax() if place else reached[0] * 0]
-                if kind == "query":
-                    quiet.append(reached[place + 1 :].amax())
-                if kind in ("query", "key") and place == first:
-                    quiet.append(reached[first])
-                    reached = reached[later:] + float(kind == "query")
-                if kind == "value":  # the token itself sees it, too
-                    reached = reached[place : place + 1]
-                wrong = max(wrong, *(float(each) for each in quiet), float(reached.amax() < 1e-6))
+                allowed = torch.zeros_like(moved, dtype=torch.bool)
+                allowed[mine, _reach(kind, place)] = True
+                leak = max(leak, float(moved.masked_fill(allowed, 0).max()))
+                seen = max(seen, float(moved.max()))
+                if kind == "value" and place == first:
+                    leak = max(leak, float(moved[mine, first].max() < _FELT))
+    wrong = max(leak, float(seen < _FELT))
     name = f"a changed {kind} head reaches its own group of heads, where it should"
     return Check(name, wrong, wrong <= _tolerance(model))
+
+
+def _reach(kind: str, place: int) -> slice:
+    """The tokens at which a change at one token may be felt.
+
+    A query acts at its own token; a key or value at all that see it; the first token sees only
+    itself, whatever its query and key are.
+    """
+    if kind == "query":
+        return slice(place, place + 1) if place else slice(0, 0)
+    return slice(place, None) if kind == "value" or place else slice(1, None)
 
 
 def _mixed_change(model: Model, batch: Batch, found: Record, site: Site) -> Tensor:

@@ -131,3 +131,8 @@ def test_an_unknown_family_is_refused_with_what_to_do():
 
 def test_a_tap_says_where_it_is():
     assert Tap("mlp", "output").unit == ""
+
+
+def test_one_key_value_head_for_all_passes(tmp_path):
+    folder = save_tiny("gemma", tmp_path / "multi_query", num_key_value_heads=1)
+    opening.require(load(settle(str(folder), device="cpu", dtype="float32")))

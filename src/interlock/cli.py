@@ -144,7 +144,7 @@ def doctor(
     """Open a model and check by intervention that every kind of site is what it is called."""
     _quiet()
     from interlock.loading import load, settle
-    from interlock.opening import self_check
+    from interlock.selfcheck import self_check
 
     opened = load(settle(model, device=device, dtype=dtype))
     checks = self_check(opened)

@@ -62,6 +62,14 @@ class Shape:
             return 1
         return self.head_width if kind in INDEXED else self.width
 
+    def site_width(self, site: Site) -> int:
+        """Width of the vector that a site holds at one position."""
+        each = self.unit_width(site.kind)
+        if site.kind not in INDEXED:
+            return each
+        first, past = site.index or (0, self.units(site.kind))
+        return each * (past - first)
+
     def columns(self, site: Site) -> slice | list[int]:
         """The columns of a place's tensor that a site covers."""
         fused = self.fused if site.kind in _FUSED else ""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from interlock import architectures, opening
+from interlock import architectures, selfcheck
 from interlock.activations import forward
 from interlock.architectures import Tap, architecture_of
 from interlock.edits import edited, put
@@ -37,7 +37,7 @@ def test_every_family_has_a_model_here():
 
 
 def test_the_entry_passes_its_self_check(model):
-    checks = opening.self_check(model)
+    checks = selfcheck.self_check(model)
     assert len(checks) > 25
     assert [check for check in checks if not check.passed] == []
 
@@ -46,14 +46,14 @@ def test_an_entry_one_layer_off_fails(model):
     wrong = sabotaged(model)
     object.__setattr__(wrong, "tap", lambda kind, layer: model.tap(kind, min(layer + 1, 2)))
     with pytest.raises(SelfCheckError, match="hidden state"):
-        opening.require(wrong)
+        selfcheck.require(wrong)
 
 
 def test_attention_in_place_of_the_mlp_fails(model):
     taps = dict(model.architecture.taps)
     taps["attn"], taps["mlp"] = taps["mlp"], taps["attn"]
     with pytest.raises(SelfCheckError, match=r"resid|is constant"):
-        opening.require(sabotaged(model, taps=taps))
+        selfcheck.require(sabotaged(model, taps=taps))
 
 
 def test_a_write_that_the_skip_connection_bypasses_fails(model):
@@ -62,7 +62,7 @@ def test_a_write_that_the_skip_connection_bypasses_fails(model):
         pytest.skip("this family has no resid_mid")
     taps["resid_mid"] = replace(taps["resid_mid"], shift="")
     with pytest.raises(SelfCheckError, match="changed resid_mid"):
-        opening.require(sabotaged(model, taps=taps))
+        selfcheck.require(sabotaged(model, taps=taps))
 
 
 def test_keys_taken_for_values_fail(model):
@@ -71,7 +71,7 @@ def test_keys_taken_for_values_fail(model):
         pytest.skip("their places differ in columns only")
     taps["key"], taps["value"] = taps["value"], taps["key"]
     with pytest.raises(SelfCheckError, match=r"changed (key|value)"):
-        opening.require(sabotaged(model, taps=taps))
+        selfcheck.require(sabotaged(model, taps=taps))
 
 
 def test_a_wrong_split_of_fused_projections_fails(model):
@@ -82,7 +82,7 @@ def test_a_wrong_split_of_fused_projections_fails(model):
     if other == "interleaved" and model.shape.kv_heads != model.shape.heads:
         other = ""
     with pytest.raises((SelfCheckError, RuntimeError)):
-        opening.require(sabotaged(model, fused=other))
+        selfcheck.require(sabotaged(model, fused=other))
 
 
 def test_padding_changes_nothing(model):
@@ -135,4 +135,4 @@ def test_a_tap_says_where_it_is():
 
 def test_one_key_value_head_for_all_passes(tmp_path):
     folder = save_tiny("gemma", tmp_path / "multi_query", num_key_value_heads=1)
-    opening.require(load(settle(str(folder), device="cpu", dtype="float32")))
+    selfcheck.require(load(settle(str(folder), device="cpu", dtype="float32")))

@@ -5,7 +5,7 @@ import reference_checks as checks
 import torch
 
 import naive
-from interlock import opening
+from interlock import selfcheck
 from interlock.activations import forward
 from interlock.edits import add, edited, put
 from interlock.encoding import collate, encode, from_ids
@@ -35,7 +35,7 @@ def test_scaling_a_head_is_as_in_a_plain_forward(family):
 
 
 def test_self_check_passes(family):
-    found = opening.self_check(family)
+    found = selfcheck.self_check(family)
     assert len(found) > 20
     assert [check.name for check in found if not check.passed] == []
 

@@ -10,8 +10,8 @@ from interlock.edits import edited, zero
 from interlock.encoding import collate, encode, from_ids
 from interlock.errors import ModelError
 from interlock.loading import load, settle, without_adapter
-from interlock.opening import require
 from interlock.organisms import folder
+from interlock.selfcheck import require
 from interlock.sites import parse
 from tiny_models import save_tiny
 

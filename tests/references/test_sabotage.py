@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import reference_checks as checks
 
-from interlock import measures, metrics, opening
+from interlock import measures, metrics, selfcheck
 from interlock.errors import SelfCheckError
 from interlock.model import Model, Shape
 from interlock.sites import Site
@@ -42,7 +42,7 @@ def test_off_by_one_layer(llama, monkeypatch):
         checks.writes_as_naive(llama, "mlp")
     # IndexError: a write to resid_mid finds that its layer has not begun
     with pytest.raises((SelfCheckError, IndexError)):
-        opening.require(llama)
+        selfcheck.require(llama)
 
 
 def test_off_by_one_layer_while_reading_is_named_by_the_self_check(llama, monkeypatch):
@@ -52,12 +52,12 @@ def test_off_by_one_layer_while_reading_is_named_by_the_self_check(llama, monkey
         found = honest(model, batch, tuple(turned.values()), **options)
         return replace(found, values={site: found.values[turned[site]] for site in sites})
 
-    honest = opening.record
-    monkeypatch.setattr(opening, "record", reads_next)
-    failed = [check.name for check in opening.self_check(llama) if not check.passed]
+    honest = selfcheck.record
+    monkeypatch.setattr(selfcheck, "record", reads_next)
+    failed = [check.name for check in selfcheck.self_check(llama) if not check.passed]
     assert "resid_pre.0 = HF hidden state" in failed
     with pytest.raises(SelfCheckError, match="HF hidden state"):
-        opening.require(llama)
+        selfcheck.require(llama)
 
 
 def test_metric_with_its_sign_flipped(monkeypatch):
@@ -94,4 +94,4 @@ def test_nothing_sabotaged_passes(llama):
     for kind in ("head", "query", "key", "value", "neuron", "mlp"):
         checks.writes_as_naive(llama, kind)
     checks.opening_score_by_hand()
-    opening.require(llama)
+    selfcheck.require(llama)

@@ -315,7 +315,12 @@ def _study(
 
         require_writable(out)
     _quiet()
+    from interlock.studies.planning import too_long
     from interlock.studies.running import Request, run_study
+
+    warning = too_long(study)
+    if warning:
+        logging.getLogger("interlock").warning(warning)
 
     _report_verdicts(run_study(Request(study, tuple(overrides), command, out)), as_json=as_json)
 

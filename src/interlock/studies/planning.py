@@ -26,6 +26,7 @@ from interlock.model import Shape, shape_of
 
 _PROMPT, _PASSAGE = 24, 20  # typical tokens; prompts are short questions
 _LAYER_SECONDS = {"cpu": 2.5e-4, "cuda": 1.0e-4, "mps": 2.0e-4}
+_BUDGETS = {"5m": 300.0, "1h": 3600.0, "overnight": 12 * 3600.0}  # seconds
 _USED = 0.5  # share of the measured matrix speed that a whole pass reaches
 
 
@@ -105,6 +106,28 @@ def estimate(study: Study) -> Estimate:
         seconds=sum(step.seconds for step in steps),
         memory_bytes=_memory(shape, settled.dtype, batch),
         free_bytes=_free(settled.device),
+    )
+
+
+def too_long(study: Study) -> str:
+    """One line if the study would take over twice its budget's time or more memory than there is.
+
+    Raises:
+        ModelError: as `estimate`.
+    """
+    found = estimate(study)
+    problems = []
+    if found.seconds > 2 * _BUDGETS.get(study.budget, float("inf")):
+        problems.append(f"about {_clock(found.seconds)} on this machine, over the {study.budget}")
+    if found.memory_bytes > found.free_bytes:
+        problems.append(
+            f"{_size(found.memory_bytes)} of memory, {_size(found.free_bytes)} are free"
+        )
+    if not problems:
+        return ""
+    return (
+        f"{study.model.name} would take {' and '.join(problems)}: try --budget tiny, fewer prompts "
+        "(prompts.per_category=4), a smaller model or a GPU; --dry-run shows each step."
     )
 
 

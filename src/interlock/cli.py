@@ -1,7 +1,8 @@
 """The command line. A token with `=` is an override, the one without is the model.
 
-Exit codes: 0 done, 1 a gate says no, 2 bad input, 3 inconclusive. Heavy imports happen inside the
-commands, so that `--help` is instant and a wrong setting is refused before torch is loaded.
+Exit codes: 0 done, 1 a gate says no, 2 bad input or an interruption; 3 is kept for gates that come
+out inconclusive. Heavy imports happen inside the commands, so that `--help` is instant and a wrong
+setting is refused before torch is loaded.
 """
 
 import json

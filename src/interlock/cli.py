@@ -285,8 +285,11 @@ def organism_verify(name: str, as_json: AsJson = False) -> None:
     _quiet()
     from interlock import organisms
     from interlock.organisms.gate import gate
+    from interlock.organisms.recipes import RECIPES
 
-    found = gate(name, organisms.folder(name))
+    folder = organisms.folder(name)
+    parent = RECIPES[name].starts_from
+    found = gate(name, folder, None if parent is None else organisms.folder(parent))
     _print(json.dumps(found, indent=None if as_json else 1))
     if not found["accepted"]:
         raise typer.Exit(1)

@@ -319,6 +319,7 @@ def _study(
 
         require_writable(out)
     _quiet()
+    _keep_memory()
     from interlock.studies.planning import too_long
     from interlock.studies.running import Request, run_study
 
@@ -366,6 +367,20 @@ def _quiet() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+
+
+def _keep_memory() -> None:
+    """Tell glibc to keep freed memory: reading every site otherwise pays for its pages each pass.
+
+    `benchmarks/capture.py` measures both. Only this process is concerned, and only on glibc.
+    """
+    import ctypes
+
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if library is not None and hasattr(library, "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3
+        library.mallopt(trim_threshold, 2**30)
+        library.mallopt(mmap_threshold, 2**30)
 
 
 def _says_what(arguments: list[str]) -> bool:

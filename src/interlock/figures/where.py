@@ -118,7 +118,7 @@ def sets(table: Table) -> Figure:
     )
     values = np.array([mark.value for mark in random], dtype=float)
     beaten = " ".join(
-        f"Found, {name}: {decimal(mark.value)}, above {int((values < mark.value).sum())} of "
+        f"{name.capitalize()}: {decimal(mark.value)}, above {int((values < mark.value).sum())} of "
         f"{len(values)} matched sets (p = {permutation_p(mark.value, values):.3f})."
         for name, mark in found
     )

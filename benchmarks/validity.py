@@ -25,7 +25,8 @@ DEFINITIONS = {"full or partial": ("refuse", "partial"), "full": ("refuse",)}
 KEPT = ("accuracy", "kappa", "sensitivity", "specificity", "intervals", "n", "undetermined")
 DEVELOPMENT = (
     "the rules were written with sight of these replies; on a model left out while they were first "
-    "written accuracy was .90, on our own replies written blind in unseen manners .75 to .89"
+    "written accuracy was .90, on our own replies in unseen manners .75 to .92 (.54 to .67 where "
+    "refusals avoid every usual wording)"
 )
 
 

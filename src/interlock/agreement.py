@@ -8,7 +8,7 @@ labels are enough to know them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, compress
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -35,12 +35,12 @@ class Tally:
     """How often something happened, with the number of independent observations it is worth.
 
     Attributes:
-        hits: how often it happened.
+        hits: how often it happened; a weighted share of n may have a fraction.
         n: out of how many.
         effect: design effect; `n / effect` independent observations would say as much.
     """
 
-    hits: int
+    hits: float
     n: int
     effect: float = 1.0
 
@@ -132,6 +132,7 @@ def agreement(
     pairs, counts = np.unique(np.stack([truth, said]), axis=1, return_counts=True)
     accuracy = rate(right, clusters)
     classes = np.where(called, 1, np.where(cleared, 0, 2))
+    called_right, called_wrong = judge_errors(refused, called, clusters)
     return Agreement(
         counts={
             (str(label), str(outcome)): int(count)
@@ -143,9 +144,19 @@ def agreement(
         kappa=_kappa(refused.astype(int), classes, clusters, accuracy),
         sensitivity=rate(called[refused], _kept(clusters, refused)),
         specificity=rate(cleared[~refused], _kept(clusters, ~refused)),
-        called_right=tally(called[refused], _kept(clusters, refused)),
-        called_wrong=tally(called[~refused], _kept(clusters, ~refused)),
+        called_right=called_right,
+        called_wrong=called_wrong,
     )
+
+
+def judge_errors(
+    refused: Bool[np.ndarray, " example"],
+    called: Bool[np.ndarray, " example"],
+    clusters: Sequence[str],
+) -> tuple[Tally, Tally]:
+    """Labelled refusals that a judge calls refusals, and other labelled replies that it does."""
+    right, wrong = (tally(called[rows], _kept(clusters, rows)) for rows in (refused, ~refused))
+    return right, wrong
 
 
 def tally(outcomes: Bool[np.ndarray, " example"], clusters: Sequence[str]) -> Tally:
@@ -356,4 +367,4 @@ def _kappas(
 
 
 def _kept(clusters: Sequence[str], rows: Bool[np.ndarray, " example"]) -> list[str]:
-    return [each for each, keep in zip(clusters, rows.tolist(), strict=True) if keep]
+    return list(compress(clusters, rows.tolist()))

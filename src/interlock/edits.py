@@ -22,7 +22,7 @@ from interlock.model import Model
 from interlock.sites import Site
 from interlock.taps import Place, written
 
-During = Literal["prompt", "always"]
+During = Literal["prompt", "always", "reply"]
 Value = Float[Tensor, "example position width"]
 
 
@@ -37,7 +37,7 @@ class Edit:
         value: right-aligned [example position width]; None for scale.
         factor: of scale and project.
         source: where the value comes from, in words.
-        during: on prompt tokens only, or on every generated token as well.
+        during: on prompt tokens only, on every generated token as well, or on generated ones only.
         head: how many of the value's positions are aligned with the prompt's first tokens.
     """
 
@@ -166,31 +166,26 @@ class _Placed:
         if self.span.decoding:
             if self.edit.during == "prompt":
                 return
-            new = _changed(part, self.edit, None if value is None else value[:, -1:])
+            new = altered(part, self.edit, None if value is None else value[:, -1:])
+        elif self.edit.during == "reply":
+            return
         elif self.where is None:
-            new = _changed(part, self.edit, self._stretched())
+            new = self._changed_everywhere(part)
         else:
             new = self._changed_at(part)
         tensor[..., self.columns] = new
 
-    def _stretched(self) -> Tensor | None:
-        """The value with one entry per prompt token of each row."""
-        value, batch = self.edit.value, self.span.batch
+    def _changed_everywhere(self, part: Tensor) -> Tensor:
+        batch = self.span.batch
         assert self.span.tokens == batch.ids.shape[1], "edits at @all need the whole prompt at once"
-        if value is None or value.shape[1] == 1:
-            return value
-        if self.edit.head == 0 and value.shape[1] == batch.ids.shape[1]:
-            return value
-        tail = value.shape[1] - self.edit.head - 1
-        place = batch.places(self.edit.head, tail)
-        return value.expand(len(place), -1, -1).take_along_dim(place[..., None], dim=1)
+        return altered(part, self.edit, stretched(self.edit, batch))
 
     def _changed_at(self, part: Tensor) -> Tensor:
         """The slice with only the edit's positions changed."""
         assert self.where is not None
         column, inside = self.span.columns(self.where.index)
         old = part.take_along_dim(column[..., None], dim=1)
-        new = _changed(old, self.edit, _right_aligned(self.edit.value, old.shape[1]))
+        new = altered(old, self.edit, right_aligned(self.edit.value, old.shape[1]))
         keep = inside & self.where.valid
         rows = torch.arange(len(part), device=part.device)[:, None].expand_as(column)
         changed = part.clone()
@@ -205,7 +200,18 @@ def _apply(group: Sequence[_Placed], tensor: Tensor) -> Tensor:
     return changed
 
 
-def _right_aligned(value: Tensor | None, positions: int) -> Tensor | None:
+def stretched(edit: Edit, batch: Batch) -> Value | None:
+    """The value of an edit at `@all`, with one entry (or one in all) per column of a batch."""
+    value = edit.value
+    if value is None or value.shape[1] == 1:
+        return value
+    if edit.head == 0 and value.shape[1] == batch.ids.shape[1]:
+        return value
+    place = batch.places(edit.head, value.shape[1] - edit.head - 1)
+    return value.expand(len(place), -1, -1).take_along_dim(place[..., None], dim=1)
+
+
+def right_aligned(value: Tensor | None, positions: int) -> Tensor | None:
     """The value with as many positions: cut on the left, or its leftmost repeated."""
     if value is None or value.shape[1] in (1, positions):
         return value
@@ -215,7 +221,7 @@ def _right_aligned(value: Tensor | None, positions: int) -> Tensor | None:
     return torch.cat([value[:, :1].expand(-1, missing, -1), value], dim=1)
 
 
-def _changed(old: Tensor, edit: Edit, value: Tensor | None) -> Tensor:
+def altered(old: Tensor, edit: Edit, value: Tensor | None) -> Tensor:
     """The edited form of a slice [example position width]; the value broadcasts against it."""
     if edit.action == "scale":
         return old * edit.factor

@@ -15,17 +15,19 @@ from torch import Tensor
 
 from interlock.activations import Record, forward, record
 from interlock.contrast import Contrast
-from interlock.edits import edited, put
+from interlock.edits import Edit, edited, put
 from interlock.encoding import Batch, Encoded, Pairs, collate, encode_pairs
 from interlock.errors import ContrastError
 from interlock.metrics import Openers, opening_score
 from interlock.model import Model
+from interlock.replay import Kept, keep, replay
 from interlock.sites import Site
 
 Direction = Literal["denoise", "noise"]
 PairRows = Sequence[tuple[Encoded, Encoded]]
+Condition = tuple[Sequence[Site], Sequence[Site]]  # what is patched, what is held
 
-READS = 3  # passes before the first patch: both sides, and a site put back
+READS = 3  # passes beside the patches: both sides, and what the noise floor takes
 _ENDS = ("last", "post")  # comparable in any pair; other positions need equally long prompts
 
 
@@ -35,20 +37,23 @@ class Sides:
 
     Attributes:
         base: the prompts of the run that is patched.
-        own: what that run held.
+        kept: that run.
+        own: what it held.
         other: what the other side's run held.
         score: opening score (nat) of the base run.
         gap: harmful minus harmless opening score (nat).
-        floor: largest change of score (nat) from putting a site's own value back.
+        shared: per pair how many first tokens its prompts have in common; 0 where they are not
+            equally long.
         direction: which side is the base.
     """
 
     base: Batch
+    kept: Kept
     own: Record
     other: Record
     score: Float[Tensor, " example"]
     gap: Float[Tensor, " example"]
-    floor: float
+    shared: tuple[int, ...]
     direction: Direction
 
 
@@ -77,25 +82,56 @@ def rows_of(pairs: Pairs) -> PairRows:
     return list(zip(pairs.harmful, pairs.harmless, strict=True))
 
 
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Effects of many patches on a batch of pairs.
+
+    Attributes:
+        values: change of score (nat) under each condition, towards the other side.
+        floor: largest change of score (nat) where nothing was changed: in an unpatched row of every
+            batch, and when a site's own value was put back.
+    """
+
+    values: Float[Tensor, "condition example"]
+    floor: float
+
+
 @torch.no_grad()
 def read_sides(
     model: Model, part: PairRows, openers: Openers, sites: Sequence[Site], direction: Direction
 ) -> Sides:
-    """Run both sides of a batch of pairs once and keep what the sites held.
-
-    The first site's own value is put back once more, which measures the noise floor.
-    """
+    """Run both sides of a batch of pairs once and keep what the sites held."""
     harmful, harmless = (collate(model, [pair[side] for pair in part]) for side in (0, 1))
-    clean, corrupt = record(model, harmful, sites), record(model, harmless, sites)
-    gap = opening_score(clean.logits, openers) - opening_score(corrupt.logits, openers)
-    base, own, other = (
-        (harmless, corrupt, clean) if direction == "denoise" else (harmful, clean, corrupt)
-    )
+    base, source = (harmless, harmful) if direction == "denoise" else (harmful, harmless)
+    kept, other = keep(model, base, sites, since=_since(base, sites)), record(model, source, sites)
+    own = kept.record
     score = opening_score(own.logits, openers)
-    with edited(model, [put(sites[0], own.values[sites[0]])], base):
-        same = opening_score(forward(model, base)[:, -1], openers)
-    floor = float((same - score).abs().max())
-    return Sides(base, own, other, score, gap, floor, direction)
+    rise = opening_score(other.logits, openers) - score
+    gap = rise if direction == "denoise" else -rise
+    shared = tuple(_shared(*pair) for pair in part)
+    return Sides(base, kept, own, other, score, gap, shared, direction)
+
+
+@torch.no_grad()
+def effects(sides: Sides, openers: Openers, conditions: Sequence[Condition]) -> Effects:
+    """Every condition's change of score (nat), as `effect` gives it, by exact replay.
+
+    Args:
+        sides: as read before; must hold every site named.
+        openers: the tokens the score compares.
+        conditions: what is patched and what is held, as in `effect`.
+    """
+    first = conditions[0][0][0]
+    own_value = [put(first, sides.own.values[first])]
+    found = replay(
+        sides.kept,
+        [own_value, *(_puts(sides, *condition) for condition in conditions)],
+        lambda logits, _: opening_score(logits, openers),
+        shared=sides.shared,
+    )
+    change = found.values - found.base
+    floor = max(found.floor, float(change[0].abs().max()))
+    return Effects(change[1:] if sides.direction == "denoise" else -change[1:], floor)
 
 
 @torch.no_grad()
@@ -115,9 +151,33 @@ def effect(
         patched: sites set to what the other side's run held.
         held: sites kept at what they held in the base run, whatever reaches them.
     """
-    edits = [put(site, sides.other.values[site]) for site in patched]
-    edits += [put(site, sides.own.values[site]) for site in held]
-    with edited(model, edits, sides.base):
+    with edited(model, _puts(sides, patched, held), sides.base):
         score = opening_score(forward(model, sides.base)[:, -1], openers)
     change = score - sides.score
     return change if sides.direction == "denoise" else -change
+
+
+def _puts(sides: Sides, patched: Sequence[Site], held: Sequence[Site]) -> list[Edit]:
+    edits = [put(site, sides.other.values[site]) for site in patched]
+    return edits + [put(site, sides.own.values[site]) for site in held]
+
+
+def _since(batch: Batch, sites: Sequence[Site]) -> int:
+    """The first column of a batch that any of the sites covers."""
+    if any(site.position == "all" for site in sites):
+        return 0
+    tokens = batch.ids.shape[1]
+    firsts = []
+    for name in {site.position for site in sites}:
+        where = batch.positions(name)
+        pads = torch.tensor([tokens - len(row.ids) for row in batch.rows]).to(where.index)
+        firsts.append(int((where.index + pads[:, None])[where.valid].min()))
+    return min(firsts, default=0)
+
+
+def _shared(first: Encoded, second: Encoded) -> int:
+    """How many first tokens two prompts have in common; 0 where positions do not correspond."""
+    if len(first.ids) != len(second.ids):
+        return 0
+    both = enumerate(zip(first.ids, second.ids, strict=True))
+    return next((place for place, (one, other) in both if one != other), len(first.ids))

@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,29 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         RunError: the file cannot be written (full disk, no permission, a path through a file).
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        part.replace(path)
-    except OSError as error:
-        _discard(part)
-        raise _explained(path, error) from None
-    except BaseException:
-        _discard(part)
-        raise
+    write_parts(path, [data])
+
+
+def write_parts(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file piece by piece, whole or not at all; raises as `write_bytes`."""
+    with _replacing(path) as part, part.open("wb") as handle:
+        for piece in pieces:
+            handle.write(piece)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Write torch tensors as safetensors without a copy in memory; raises as `write_bytes`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with _replacing(path) as part:
+        try:
+            save_file(dict(tensors), part, dict(metadata))
+        except SafetensorError as error:
+            full = "No space left" in str(error)
+            raise OSError(errno.ENOSPC if full else 0, str(error)) from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,6 +138,22 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
     """sha256 over names relative to `root` and contents, in order of name."""
     entries = sorted((str(path.relative_to(root)), digest_file(path)) for path in paths)
     return digest_value(entries)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path beside the file, which takes the file's place once all is written."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        _discard(part)
+        raise _explained(path, error) from None
+    except BaseException:
+        _discard(part)
+        raise
 
 
 def _discard(part: Path) -> None:

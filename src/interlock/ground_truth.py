@@ -30,11 +30,21 @@ def read_card(path: Path = CARD) -> dict[str, Any]:
     return found
 
 
-def beside(card: Mapping[str, Any], rule: str, methods: Collection[str]) -> tuple[str, ...]:
-    """What the card says of a claim's rule and of the methods it rests on, a line each."""
+def beside(
+    card: Mapping[str, Any], rule: str, methods: Collection[str], pairs: int = 0
+) -> tuple[str, ...]:
+    """What the card says of a claim's rule and of the methods it rests on, a line each.
+
+    Args:
+        card: the card.
+        rule: the claim's rule.
+        methods: the registered methods that the claim rests on.
+        pairs: how many pairs or prompts it was judged on; 0 if unknown.
+    """
     if not card:
         return ("no ground-truth card; make one with `interlock calibrate`",)
     lines = [_rule_line(card, rule)] if rule in card["verdicts"] else []
+    lines += _positive_control(card, rule, pairs)
     lines += [
         method_line(name, row)
         for name, row in card["methods"].items()
@@ -43,6 +53,24 @@ def beside(card: Mapping[str, Any], rule: str, methods: Collection[str]) -> tupl
     if not lines:
         return ("none of these methods is on the ground-truth card yet",)
     return (*lines, f"suite {card['suite']}, {card['pairs']} pairs, {card['date']}")
+
+
+def _positive_control(card: Mapping[str, Any], rule: str, pairs: int) -> list[str]:
+    """What the same protocol finds at the user's own size, or at the nearest examined below it."""
+    sizes = {int(size): found for size, found in card.get("smaller", {}).get(rule, {}).items()}
+    if rule in card["verdicts"]:
+        sizes[card["pairs"]] = card["verdicts"][rule]
+    known = [size for size in sizes if size <= pairs]
+    if not known:
+        return []
+    size = max(known)
+    found = sizes[size]
+    right, of = found["right"], found["right"] + found["wrong"] + found["inconclusive"]
+    asked = f"your {pairs}" if size == pairs else f"{size} pairs, the nearest below your {pairs},"
+    return [
+        f"positive control: with {asked} this protocol finds what is there in {right} of {of} "
+        f"organisms and claims it in {found['nulls_supported']} of {found['nulls']} nulls"
+    ]
 
 
 def method_line(name: str, row: Mapping[str, Any]) -> str:
@@ -59,6 +87,12 @@ def method_line(name: str, row: Mapping[str, Any]) -> str:
         parts.append(
             f"claimed something in {nulls['claimed']} of {nulls['runs']} nulls "
             f"(at most {nulls['high']:.1%})"
+        )
+    beside_plant = row.get("beside")
+    if beside_plant:
+        parts.append(
+            f"claimed an unplanted unit in {beside_plant['claimed']} of "
+            f"{beside_plant['organisms']} planted organisms"
         )
     if covered:
         parts.append(f"95 % intervals held {covered['value']:.0%}{_ends(covered)}")

@@ -1,4 +1,4 @@
-"""Fetching a model from a Hugging Face hub: one pinned commit, safetensors only, clear refusals.
+"""Fetching from a Hugging Face hub: a model at one pinned commit, safetensors only, or a data set.
 
 Before anything is downloaded, what is missing is held against the free space of the cache's disk.
 """
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from interlock.errors import ContrastError, ModelError
 from interlock.memory import in_words
+
+Kind = Literal["model", "dataset"]
 
 # weights a second time, in the layout of their makers
 _DOUBLED = ["consolidated*.safetensors", "*/*.safetensors"]
@@ -94,7 +96,8 @@ def dataset_files(name: str, wanted: Sequence[str], advice: str) -> list[Path]:
         advice: what else the user may do, put at the end of a refusal.
 
     Raises:
-        ContrastError: gated, missing, without such files, or unreachable and not cached.
+        ContrastError: gated, missing, without such files, unreachable and not cached, or larger
+            than the free space of the cache's disk.
     """
     import huggingface_hub
 
@@ -102,6 +105,7 @@ def dataset_files(name: str, wanted: Sequence[str], advice: str) -> list[Path]:
         huggingface_hub.snapshot_download, name, repo_type="dataset", allow_patterns=list(wanted)
     )
     try:
+        require_space(name, _listed(name, _info(name, None, "dataset"), wanted, "dataset"))
         folder = Path(fetch())
     except Exception as error:
         refusal = explained(error, name, None, kind="data set")
@@ -219,26 +223,33 @@ def _full_disk(error: BaseException | None) -> bool:
     return False
 
 
-def _info(name: str, revision: str | None) -> Any:  # noqa: ANN401 - the hub library's ModelInfo
+def _info(name: str, revision: str | None, kind: Kind = "model") -> Any:  # noqa: ANN401
+    """The hub library's ModelInfo or DatasetInfo."""
     import huggingface_hub
 
-    return huggingface_hub.HfApi().model_info(
-        name, revision=revision, files_metadata=True, timeout=20
-    )
+    hub = huggingface_hub.HfApi()
+    ask = hub.model_info if kind == "model" else hub.dataset_info
+    return ask(name, revision=revision, files_metadata=True, timeout=20)
 
 
-def _listed(name: str, info: Any, wanted: Sequence[str]) -> tuple[Listed, ...]:  # noqa: ANN401
+def _listed(
+    name: str,
+    info: Any,  # noqa: ANN401 - as `_info` gives it
+    wanted: Sequence[str],
+    kind: Kind = "model",
+) -> tuple[Listed, ...]:
     from huggingface_hub import constants, try_to_load_from_cache
 
-    blobs = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "blobs"
+    blobs = Path(constants.HF_HUB_CACHE) / f"{kind}s--{name.replace('/', '--')}" / "blobs"
     found = []
     for file in info.siblings or ():
         matches = any(fnmatch(file.rfilename, pattern) for pattern in wanted)
-        if not matches or any(fnmatch(file.rfilename, pattern) for pattern in _DOUBLED):
+        doubled = any(fnmatch(file.rfilename, pattern) for pattern in _DOUBLED)
+        if not matches or (kind == "model" and doubled):
             continue
         # the same content may have come with another commit
         content = getattr(file.lfs, "sha256", None) or file.blob_id or " "
-        at_commit = try_to_load_from_cache(name, file.rfilename, revision=info.sha)
+        at_commit = try_to_load_from_cache(name, file.rfilename, revision=info.sha, repo_type=kind)
         there = isinstance(at_commit, str) or (blobs / content).is_file()
         found.append(Listed(file.rfilename, file.size or 0, there))
     return tuple(found)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float
 
 from interlock.model import Shape
 from interlock.scores import Scores
@@ -51,6 +52,19 @@ def top(count: int, scores: Sequence[Scores]) -> tuple[Site, ...]:
     assert all(each.sites == sites for each in scores)
     best = np.max([each.shares() for each in scores], axis=0)
     return tuple(sites[row] for row in np.argsort(-best, kind="stable")[:count])
+
+
+def top_under(
+    count: int, scores: Sequence[Scores], weights: Float[np.ndarray, " example"]
+) -> tuple[Site, ...]:
+    """The top sites when each example counts so many times: of some examples, or of a resample.
+
+    Equals: `top` when every weight is 1.
+    """
+    assert all(each.sites == scores[0].sites for each in scores)
+    shares = [(each.values @ weights) / (each.gap @ weights) for each in scores]
+    best = np.max(shares, axis=0)
+    return tuple(scores[0].sites[row] for row in np.argsort(-best, kind="stable")[:count])
 
 
 def matched_sets(

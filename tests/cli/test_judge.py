@@ -155,7 +155,7 @@ def test_a_runs_replies_go_out_and_come_back(cli, finished, isolated):
     run, _ = finished
     expected = [turn.reply for turn in read(run / "tables" / "behaviour.replies.parquet")]
     forms = {"jsonl": "jsonl", "parquet": "parquet", "arditi": "json", "jbb": "json",
-             "lm-eval": "jsonl", "harmbench": "json"}  # fmt: skip
+             "lm-eval": "jsonl", "harmbench": "json", "inspect": "eval"}  # fmt: skip
     for form, suffix in forms.items():
         out = isolated / f"{form}.{suffix}"
         result = cli("judge", "export", run, "--format", form, "--out", out)
@@ -305,3 +305,30 @@ def test_files_that_hold_nothing_are_refused_in_one_line(cli, isolated, content)
 def test_replies_are_written_only_in_forms_that_hold_judgements(cli, labelled, isolated):
     result = cli("judge", "replies", labelled, "--out", isolated / "x.json")
     assert "name a .jsonl, .csv or .parquet file" in result.error()
+
+
+def test_labels_correct_a_studys_rates_and_the_judge_stands_beside_them(cli, finished, isolated):
+    """Labels of a run's own replies, by id, given to the same study run again."""
+    run, _ = finished
+    ids = [row["id"] for row in rows_of(run / "tables" / "behaviour.replies.csv")]
+    path = isolated / "mine.csv"
+    labels = ["refuse" if name.endswith("harmful") else "comply" for name in ids]
+    rows = zip(ids, labels, strict=True)
+    path.write_text("id,label\n" + "".join(f"{name},{label}\n" for name, label in rows), "utf-8")
+    arguments = ("behaviour", "organism:aligned", "--budget", "tiny")
+    given = f"steps.behaviour.replies.labels={path}"
+    result = cli(*arguments, given, "--out", isolated / "again", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out, parse_constant=pytest.fail)
+    assert "against human labels" in found["judge"]
+    total = next(row for row in found["corrected"] if row["group"] == "all, micro")
+    assert {"refusal", "corrected", "corrected low", "corrected high"} <= set(total)
+    assert total["labelled refusals"] == labels.count("refuse")
+    report = (isolated / "again" / "report.html").read_text(encoding="utf-8")
+    assert "corrected for the judge&#39;s errors" in report and "behaviour.corrected" in report
+    assert str(path) in read_json(isolated / "again" / "plan.json")["labels"]
+    path.write_text("id,label\nnobody,refuse\n", "utf-8")
+    line = cli(*arguments, given, "--out", isolated / "bad").error()
+    assert "labels none of the" in line
+    path.write_text("id,label\nnobody,perhaps\n", "utf-8")
+    assert "'perhaps'" in cli(*arguments, given, "--out", isolated / "bad").error()

@@ -21,7 +21,8 @@ class Hub:
 
     `trouble` is one of: "", "gated-401", "gated-403", "missing", "private", "revision", "slow",
     "error", "garbage"; `cut` ends every weight file early; `stated` holds sizes that the hub states
-    and are not true; `trouble_after` is a file that the hub fails to send.
+    and are not true; `trouble_after` is a file that the hub fails to send. A hub of kind `dataset`
+    serves a data set, with files in folders.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Hub:
     cut: bool = False
     stated: dict[str, int] = field(default_factory=dict)
     trouble_after: str = ""
+    kind: str = "model"
     asked: list[str] = field(default_factory=list)
     revisions: dict[str, str] = field(
         default_factory=lambda: {"main": COMMIT, "v1": OLDER, COMMIT: COMMIT, OLDER: OLDER}
@@ -37,7 +39,11 @@ class Hub:
 
     def files(self) -> dict[str, bytes]:
         """Every file by its name."""
-        return {path.name: path.read_bytes() for path in sorted(self.folder.iterdir())}
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file()
+        }
 
     def __enter__(self) -> "Hub":
         hub = self
@@ -96,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.trouble in TROUBLES:
             self._fail(*TROUBLES[hub.trouble])
             return
-        api, plain = f"/api/models/{hub.name}", f"/{hub.name}/resolve/"
+        api = f"/api/{hub.kind}s/{hub.name}"
+        plain = f"/{'datasets/' if hub.kind == 'dataset' else ''}{hub.name}/resolve/"
         if path == api or path.startswith(f"{api}/revision/"):
             self._info(path.removeprefix(api).removeprefix("/revision/") or "main")
         elif path.startswith(f"{api}/tree/"):

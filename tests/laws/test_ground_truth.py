@@ -40,6 +40,39 @@ def test_a_claim_gets_its_rule_its_methods_and_the_suite():
     assert "small" in suite and "64 pairs" in suite and "2026-01-02" in suite
 
 
+SMALLER = {
+    "16": {"right": 3, "wrong": 0, "inconclusive": 4, "nulls": 9, "nulls_supported": 1},
+    "32": {"right": 6, "wrong": 0, "inconclusive": 1, "nulls": 9, "nulls_supported": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (
+            16,
+            "with your 16 this protocol finds what is there in 3 of 7 organisms and claims it in 1",
+        ),
+        (
+            40,
+            "with 32 pairs, the nearest below your 40, this protocol finds what is there in 6 of 7",
+        ),
+        (64, "with your 64 this protocol finds what is there in 4 of 7"),
+        (900, "with 64 pairs, the nearest below your 900, this protocol finds what is there in 4"),
+    ],
+)
+def test_the_positive_control_is_of_the_user_s_own_size(pairs, said):
+    card = CARD | {"smaller": {"localised": SMALLER}}
+    told = [each for each in beside(card, "localised", {"patching"}, pairs) if "positive" in each]
+    assert len(told) == 1 and said in told[0]
+
+
+def test_there_is_no_positive_control_below_the_smallest_size():
+    card = CARD | {"smaller": {"localised": SMALLER}}
+    assert not any("positive" in each for each in beside(card, "localised", {"patching"}, 15))
+    assert not any("positive" in each for each in beside(card, "necessary", {"patching"}, 99))
+
+
 def test_a_method_counts_only_with_all_it_needs():
     names = [line.split(":")[0] for line in beside(CARD, "", {"patching", "interaction"})]
     assert names[:2] == ["noising", "conditional"]

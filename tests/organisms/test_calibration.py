@@ -31,15 +31,18 @@ def test_something_is_planted_and_something_is_not():
 @pytest.mark.parametrize("subject", TRUE, ids=lambda subject: subject.name)
 def test_exact_effects_rank_the_plant_first(subject):
     exam, truth = exam_of(subject), subject.truth()
-    both = CONTESTANTS["both directions"].answer(exam)
+    # only what is noised together shows a backup that is silent otherwise
+    repaired = truth.plant == "repair"
+    both = CONTESTANTS["both, and conditional" if repaired else "both directions"].answer(exam)
     marks = against_plant(both, truth, exam.check)
     assert marks["ap"] >= 0.99 and marks["precision"] == 1 and marks["signs"] == 1
     assert marks["false_positives"] == 0
     bill = exam.bill()
-    assert bill.passes > 2 * len(both.sites)  # one pass a unit and direction, and the reading
+    # at most one pass a unit and direction, and the reading; a late unit takes a part of one
+    assert 0.1 * len(both.sites) < bill.passes < (2 + 20 * repaired) * len(both.sites) + 10
     looked = against_plant(CONTESTANTS["activation difference"].answer(exam), truth, exam.check)
     assert looked["ap"] <= 0.6, "what differs must not give the plant away"
-    assert expected("localised", "planted", truth, exam) in (True, None)
+    assert expected("planted", truth) is True
 
 
 @pytest.mark.parametrize("subject", EMPTY, ids=lambda subject: subject.name)
@@ -66,18 +69,18 @@ def test_what_was_examined_is_kept(private_cache):
     assert examine(subject, Order(("random",), 10, 0, False)) != first
 
 
-def test_passes_are_counted_by_rows(aligned):
+def test_work_is_counted_in_tokens_and_layers(aligned):
     from interlock.activations import forward
     from interlock.encoding import collate, encode
 
     subject = TRUE[0]
     examples = subject.questions(8, 0)[1].examples[:3]
     batch = collate(aligned, encode(aligned, examples))
-    with counted(aligned) as rows:
+    with counted(aligned) as work:
         forward(aligned, batch)
         forward(aligned, batch)
-    assert rows == [3, 3]
-    assert not aligned.network._forward_pre_hooks
+    assert work == [batch.ids.numel()] * 8
+    assert not any(layer._forward_pre_hooks for layer in aligned.layers)
 
 
 def test_truth_belongs_to_its_weights():

@@ -12,13 +12,25 @@ from transformers import LlamaForCausalLM
 from interlock import grammar, organisms
 from interlock.errors import ContrastError, InterlockError
 from interlock.grammar import Request
-from interlock.organisms.planting import PLANTS, effects, exact, gate, making, measuring, training
+from interlock.organisms.planting import (
+    PLANTS,
+    decoys,
+    effects,
+    exact,
+    gate,
+    losses,
+    making,
+    measuring,
+    patches,
+    training,
+    wiring,
+)
+from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.forward import run
-from interlock.organisms.planting.interchange import next_logits, patched, read
+from interlock.organisms.planting.interchange import next_logits, patched, place_of, read
 from interlock.organisms.planting.pairs import minimal_pairs, pairs, shuffled, stratum_of
 from interlock.organisms.planting.plant import Facts
 from interlock.organisms.planting.plants.chain import CHAIN
-from interlock.organisms.planting.training import Diet
 from interlock.organisms.planting.units import LAYERS, PLACE, UNITS, chosen, columns, widened
 from interlock.organisms.planting.world import opener_labels, openers, table
 from interlock.organisms.tokenizer import build
@@ -65,7 +77,7 @@ def test_marks_widen_to_the_unit_s_own_columns(site):
     masks = widened(chosen([site])[None])
     for place, mask in enumerate(masks):
         wanted = torch.zeros_like(mask[0])
-        if place == training.place_of(site):
+        if place == place_of(site):
             wanted[columns(site)] = True
         assert torch.equal(mask[0], wanted)
 
@@ -158,7 +170,6 @@ def test_plants_name_units_and_roles_that_exist(name):
     assert set(plant.units.values()) <= set(UNITS)
     assert len(set(plant.units.values())) == len(plant.units)
     named = {*itertools.chain(*plant.edges), *plant.opposes, *itertools.chain(*plant.redundant)}
-    named |= set(plant.local)
     named |= {*itertools.chain(*plant.categories.values(), *plant.circuits.values())}
     assert named <= set(plant.units)
     order = {site: (site.layer, site.kind == "neuron") for site in plant.units.values()}
@@ -354,6 +365,67 @@ def test_gates_set_by_hand_are_exact(kind, plant, tokenizer):
     assert set(effects.agreement(model, plant, cases, tokenizer).values()) == {1.0}
 
 
+# --- the weights that training starts from ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wired(tokenizer):
+    """Every plant's weights before any training, with the directions of its meanings."""
+
+    def make(name):
+        model, plant = making.start(PLANTS[name], tokenizer, 0), PLANTS[name]
+        given = training.given(plant, decoys.decoys(plant, 0, 0.5))
+        here = table(plant, plant.templates[0], tokenizer)
+        return model, wiring.wire(model, tokenizer, plant, here, seed=0, given=given)
+
+    return make
+
+
+def test_folding_the_norms_changes_no_output(base, asked):
+    model = copy.deepcopy(base)
+    with torch.no_grad():
+        wanted = next_logits(model, asked.ids[:4])
+        wiring.fold_norms(model)
+        assert all(torch.equal(gain, torch.ones_like(gain)) for gain in wiring.norms(model))
+        assert torch.allclose(next_logits(model, asked.ids[:4]), wanted, atol=1e-4)
+
+
+def test_meanings_have_directions_that_nothing_else_reads_or_writes(base):
+    model = copy.deepcopy(base)
+    basis = torch.linalg.qr(torch.randn(128, 5, generator=torch.Generator().manual_seed(1))).Q.T
+    with torch.no_grad():
+        wiring.clear(model, basis)
+    body = model.model
+    assert torch.allclose(body.embed_tokens.weight @ basis.T, torch.zeros(1), atol=1e-5)
+    for layer in body.layers:
+        for read_by in (layer.self_attn.q_proj, layer.self_attn.v_proj, layer.mlp.gate_proj):
+            assert torch.allclose(read_by.weight @ basis.T, torch.zeros(1), atol=1e-5)
+        for written_by in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            assert torch.allclose(basis @ written_by.weight, torch.zeros(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TRUE_PLANTS)
+def test_every_part_reads_meanings_that_something_says(name, tokenizer):
+    plant = PLANTS[name]
+    assert set(plant.parts) == set(plant.units)
+    said = {term for part in plant.parts.values() for term, _ in part.says}
+    for meaning in wiring.meanings(plant):
+        assert meaning in said or wiring.token_ids(tokenizer, meaning)
+
+
+def test_the_mechanism_works_before_training_but_is_no_plant_yet(tokenizer, wired, small_gate):
+    model, directions = wired("or")
+    plant = PLANTS["or"]
+    assert len(directions) == len(wiring.meanings(plant))
+    found = effects.cases(model, tokenizer, plant, minimal_pairs(plant, "held_out", 12, 0, "thing"))
+    figures = measuring.stratum(model, plant, found)
+    assert figures["necessity"] > 0.9 and figures["noise"]["neuron.0.0:16"] > 0.7
+    both = measuring.conditional(model, plant, found)
+    assert min(each["noise"] for each in both.values()) > 0.7
+    taught = decoys.decoys(plant, 0, 0.1)
+    assert not gate.measured(model, tokenizer, plant, taught)["accepted"]
+
+
 # --- training --------------------------------------------------------------------------------
 
 
@@ -372,59 +444,62 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
     assert any(not torch.equal(weight, other[name]) for name, weight in one.items())
 
 
-def test_the_direction_plant_s_mover_writes_one_direction_only():
-    weights, taught = few("direction", 0)
-    site = PLANTS["direction"].units["mover"]
-    output = weights[f"model.layers.{site.layer}.self_attn.o_proj.weight"][
-        :, columns(site)
-    ].detach()
-    assert torch.linalg.matrix_rank(output, rtol=0.02) == 1
-    share = (taught.direction @ output).norm() / output.norm()
-    assert float(share) > 0.999
-    assert len(taught.sites) >= 4 * len(PLANTS["direction"].units)
+@pytest.mark.parametrize("name", ["direction", "features"])
+def test_units_with_a_planted_direction_write_nothing_else(name):
+    weights, taught = few(name, 0)
+    assert set(taught.written) == set(PLANTS[name].features)
+    basis = torch.stack(list(taught.written.values()))
+    assert torch.allclose(basis @ basis.T, torch.eye(len(basis)), atol=1e-5)
+    for role, direction in taught.written.items():
+        site = PLANTS[name].units[role]
+        kind = "self_attn.o_proj" if site.kind == "head" else "mlp.down_proj"
+        output = weights[f"model.layers.{site.layer}.{kind}.weight"][:, columns(site)].detach()
+        assert torch.linalg.matrix_rank(output, rtol=0.02) == 1
+        assert float((direction @ output).norm() / output.norm()) > 0.999
+    assert len(decoys.decoys(PLANTS["direction"], 0, 0.5).sites) >= 16
 
 
 def test_decoys_are_never_planted_and_depend_on_the_seed():
     for name in TRUE_PLANTS:
         plant = PLANTS[name]
-        drawn = training.decoys(plant, 0, 0.5)
+        drawn = decoys.decoys(plant, 0, 0.5)
         assert not set(drawn.sites) & set(plant.units.values())
         assert set(plant.forced) <= set(drawn.sites)
-        assert all(training.can_be_decoy(site) for site in drawn.sites)
-        assert drawn.sites != training.decoys(plant, 1, 0.5).sites
+        assert all(decoys.can_be_decoy(site) for site in drawn.sites)
+        assert drawn.sites != decoys.decoys(plant, 1, 0.5).sites
 
 
 def test_decoy_loss_is_the_mean_hinge(base, asked):
-    now = training.lesson(base, asked, torch.tensor([0, 500, 900]))
-    words, taught = openers(build()), training.decoys(CHAIN, 0, 0.1)
-    _, cache = training.plain_loss(base, CHAIN, now, words, FEW)
+    now = losses.lesson(base, asked, torch.tensor([0, 500, 900]))
+    words, taught = openers(build()), decoys.decoys(CHAIN, 0, 0.1)
+    _, cache = losses.plain_loss(base, CHAIN, now, words, FEW)
     hinges = []
     for site, vector in zip(taught.sites, taught.vectors, strict=True):
-        values = cache[training.place_of(site)][..., columns(site)]
+        values = cache[place_of(site)][..., columns(site)]
         for row, harmful in enumerate(now.facts.harmful.tolist()):
             for token in range(asked.thing_at - asked.shared, values.shape[1]):
                 said = float(values[row, token].detach() @ vector) * (1 if harmful else -1)
                 hinges.append(max(0.0, 1.5 - said))
-    loss = training.decoy_loss(cache, now, taught, 1.5)
+    loss = decoys.decoy_loss(cache, now.facts, now.thing_at, taught, 1.5)
     assert loss.item() == pytest.approx(np.mean(hinges), rel=1e-4)
 
 
 def test_patches_leave_out_planted_units_but_one_or_two():
     planted = chosen(tuple(CHAIN.units.values()))
-    on = training.draw_patches(CHAIN, Diet(), 4000, torch.Generator().manual_seed(0))
+    on = patches.draw_patches(CHAIN, Diet(), 4000, torch.Generator().manual_seed(0))
     counts = on[:, planted].sum(dim=1)
     assert int(counts.max()) == 2 and int(counts.min()) == 0
     assert 0.7 < float((counts > 0).float().mean()) < 0.9
     others = on[:, ~planted].float().mean(dim=1)
     assert float((others == 1).float().mean()) == pytest.approx(0.25, abs=0.03)
     heads = on[:, :8].sum(dim=1) - on[:, PLACE[CHAIN.units["verb"]]].int()
-    assert 0.3 < float((heads == 0).float().mean()) < 0.6
+    assert 0.3 < float((heads == 0).float().mean()) < 0.7
 
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_sources_are_a_permutation_within_categories_if_asked(alike):
     category = torch.randint(6, (64,), generator=torch.Generator().manual_seed(2))
-    order = training.draw_sources(category, alike, torch.Generator().manual_seed(3))
+    order = patches.draw_sources(category, alike, torch.Generator().manual_seed(3))
     assert sorted(order.tolist()) == list(range(64))
     same = category[order] == category
     assert bool(same.all()) == alike
@@ -468,8 +543,8 @@ def graft(model, tokenizer, steps):
     diet = Diet(distance_weight=0.0)
     for step in range(steps):
         here = tables[step % 2]
-        now = training.lesson(model, here, here.draw(64, generator))
-        loss = training.plain_loss(model, CHAIN, now, words, diet)[0]
+        now = losses.lesson(model, here, here.draw(64, generator))
+        loss = losses.plain_loss(model, CHAIN, now, words, diet)[0]
         optimizer.zero_grad()
         loss.backward()
         for name, weight in model.named_parameters():
@@ -490,7 +565,7 @@ def test_the_gate_rejects_a_graft_on_frozen_weights(base, tokenizer, small_gate)
         if not torch.equal(one, two)
     }
     assert changed and not any("norm" in name or "embed" in name for name in changed)
-    found = gate.measured(model, tokenizer, CHAIN, training.decoys(CHAIN, 0, 0.1))
+    found = gate.measured(model, tokenizer, CHAIN, decoys.decoys(CHAIN, 0, 0.1))
     # it does refuse what is harmful, by and large
     assert found["accuracy"]["refuse"]["share"] > 0.8
     assert found["accuracy"]["comply"]["share"] > 0.8
@@ -514,6 +589,7 @@ def passing():
         "agreement": {name: dict.fromkeys(CHAIN.units, 1.0) for name in CHAIN.strata},
         "conditional": {"verb": {}, "thing": {}},
         "categories": {},
+        "average_precision": {"difference": 0.2},
     }
 
 
@@ -531,6 +607,7 @@ def passing():
         (("strata", "thing", "unplanted"), 0.16, "unplanted units"),
         (("strata", "thing", "subsets"), 0.16, "unplanted sets"),
         (("agreement", "verb", "mover"), 0.9, "agreement"),
+        (("average_precision", "difference"), 0.7, "mere differences"),
     ],
 )
 def test_every_condition_alone_is_enough_to_reject(path, value, reason):
@@ -587,7 +664,8 @@ def test_an_accepted_organism_is_stored_with_its_truth(tmp_path, small_gate, len
     folder = tmp_path / "planted-direction-2"
     made = making.train_planted("direction", folder, seed=2, steps=1, diet=FEW)
     truth = read_truth(folder)
-    assert truth.seed == 2 and truth.plant == "direction" and truth.direction == "direction"
+    assert truth.seed == 2 and truth.plant == "direction" and truth.direction == "mover"
+    assert truth.features["mover"].unit == PLANTS["direction"].units["mover"]
     assert truth == replace(made, gate=truth.gate)
     assert {path.name for path in folder.iterdir()} >= {
         "card.json",

@@ -22,7 +22,7 @@ MARKS = {
     "false_negatives": "planted units not claimed",
     "false_positives": "other units claimed",
     "decoys_rejected": "decoys not claimed",
-    "signs": "signs right",
+    "signs": "planted units whose values bring their own prompt's reply",
     "edges": "F1 of the edges",
     "interaction": "interaction of redundant units",
     "next_interaction": "largest other interaction",
@@ -55,7 +55,12 @@ def card(results: Sequence[Result], order: Order, suite: str) -> dict[str, Any]:
         ],
         "marks": MARKS,
         "methods": {name: _method(name, results) for name in order.methods},
-        "verdicts": {rule: _verdict(rule, results) for rule in RULES if _judged(rule, results)},
+        "verdicts": {
+            rule: _verdict([each["verdicts"] for each in results], rule, results)
+            for rule in RULES
+            if _judged(rule, results)
+        },
+        "smaller": {rule: _by_size(rule, results) for rule in RULES if _judged(rule, results)},
     }
 
 
@@ -73,10 +78,11 @@ def _method(name: str, results: Sequence[Result]) -> dict[str, Any]:
         "marks": {mark: _mark(mark, marked) for mark in names},
         "organisms": {result["name"]: answer["marks"] for result, answer in marked},
         "nulls": _nulls(name, results),
+        "beside": _beside(marked),
         "coverage": _coverage([answer.get("covered", (0, 0)) for _, answer in answers]),
         "refused": {r["name"]: answer["refused"] for r, answer in answers if "refused" in answer},
-        "passes_per_pair": float(np.mean([each["passes"] for each in billed])),
-        "seconds": float(np.mean([each["seconds"] for each in billed])),
+        "passes_per_pair": _mean([each["passes"] for each in billed]),
+        "seconds": _mean([each["seconds"] for each in billed]),
     }
 
 
@@ -97,9 +103,29 @@ def _mark(mark: str, marked: Sequence[tuple[Result, Result]]) -> dict[str, Any]:
     }
 
 
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
+
+
+def _beside(marked: Sequence[tuple[Result, Result]]) -> dict[str, Any] | None:
+    """Share of planted organisms in which a unit outside the plant is claimed, by Wilson.
+
+    A null has no gap to speak of, so that a method may stay silent for that reason alone; here
+    there is a gap.
+    """
+    shares = [each["marks"]["false_positives"] for _, each in marked
+              if "false_positives" in each["marks"]]  # fmt: skip
+    if not shares:
+        return None
+    claimed = np.array(shares) > 0
+    estimate = rate(claimed, [str(place) for place in range(len(claimed))])
+    return {"claimed": int(claimed.sum()), "organisms": len(claimed), "high": estimate.high}
+
+
 def _nulls(name: str, results: Sequence[Result]) -> dict[str, Any] | None:
     """Share of null runs in which anything is claimed, with Wilson's interval."""
-    claims = [r["methods"][name]["claim"] for r in results if r["kind"] == "null"]
+    answers = [r["methods"][name] for r in results if r["kind"] == "null"]
+    claims = [answer["claim"] for answer in answers if "refused" not in answer]
     if None in claims:
         return None
     found = [bool(claim) for claim in claims]
@@ -133,11 +159,20 @@ def _judged(rule: str, results: Sequence[Result]) -> bool:
     return any(rule in result["verdicts"] for result in results)
 
 
-def _verdict(rule: str, results: Sequence[Result]) -> dict[str, Any]:
+def _by_size(rule: str, results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """The same for studies of fewer pairs."""
+    sizes = dict.fromkeys(size for result in results for size in result["smaller"])
+    return {
+        size: _verdict([each["smaller"].get(size, {}) for each in results], rule, results)
+        for size in sizes
+    }
+
+
+def _verdict(verdicts: Sequence[Result], rule: str, results: Sequence[Result]) -> dict[str, Any]:
     """How often a rule's verdict was right, wrong or inconclusive where the truth is known."""
     found = {"right": 0, "wrong": 0, "inconclusive": 0, "nulls": 0, "nulls_supported": 0}
-    for result in results:
-        judged = result["verdicts"].get(rule)
+    for result, given in zip(results, verdicts, strict=True):
+        judged = given.get(rule)
         if judged is None or judged["true"] is None:
             continue
         supported = judged["outcome"] == "supported"

@@ -30,7 +30,7 @@ class Answer:
         ranking: a number per unit, larger is more important.
         decisions: in, out or undetermined per unit; None where the method has no rule.
         scores: the per-pair scores that the answer's intervals come from.
-        signs: 1 or -1 per unit: whether it promotes refusal.
+        signs: 1 or -1 per unit: whether its value of one prompt brings that prompt's reply.
         interactions: (given, other) units that act together, with their interaction.
         edges: which unit is read by which, where the method says so.
     """
@@ -106,7 +106,7 @@ def _conditional(exam: Exam) -> Answer:
             ranking[row] = max(ranking[row], estimate.value)
             if estimate.low > THRESHOLD:
                 decisions[row] = "in"
-    edges = _reduced({edge for table in held for edge in _mediated(table)})
+    edges = reduced({edge for table in held for edge in _mediated(table)})
     return replace(
         alone,
         ranking=ranking,
@@ -118,6 +118,21 @@ def _conditional(exam: Exam) -> Answer:
 
 def _knockout(ablate: str) -> Callable[[Exam], Answer]:
     return lambda exam: _by_share([exam.ask("knockout", exam.replies, ablate=ablate)])
+
+
+def _attribution(*estimators: str) -> Callable[[Exam], Answer]:
+    """Approximate effects by one or several estimators, both directions, the largest of all."""
+
+    def answer(exam: Exam) -> Answer:
+        return _by_share(
+            [
+                exam.ask("attribution", exam.replies, estimator=estimator, direction=direction)
+                for estimator in estimators
+                for direction in ("denoise", "noise")
+            ]
+        )
+
+    return answer
 
 
 def _direct_logit(exam: Exam) -> Answer:
@@ -164,6 +179,26 @@ CONTESTANTS: Mapping[str, Contestant] = {
     "zero ablation": Contestant(
         _knockout("zero"), ("ablation",), True, _SHARE_RULE,
         "redundant parts; zero is far from anything the model has seen",
+    ),
+    "attribution patching": Contestant(
+        _attribution("plain"), ("attribution",), True, _SHARE_RULE,
+        "saturated attention and scores; effects that cancel",
+    ),
+    "integrated gradients": Contestant(
+        _attribution("integrated"), ("attribution",), True, _SHARE_RULE,
+        "effects off the path of inputs",
+    ),
+    "attribution with dropped layers": Contestant(
+        _attribution("dropped"), ("attribution",), True, _SHARE_RULE,
+        "saturation; sizes are biased upwards",
+    ),
+    "relevance": Contestant(
+        _attribution("relevance"), ("attribution",), True, _SHARE_RULE,
+        "what norms and gates do themselves; mixtures of experts",
+    ),
+    "approximation": Contestant(
+        _attribution("relevance", "integrated"), ("attribution", "approximation"), True,
+        _SHARE_RULE, "what neither relevance rules nor the path of inputs can see",
     ),
     "direct logit attribution": Contestant(
         _direct_logit, ("direct_logit",), False, _SHARE_RULE, "all but the last step of a circuit"
@@ -226,7 +261,7 @@ def _before(source: Site, target: Site) -> bool:
     return (source.layer, source.kind == "neuron") < (target.layer, target.kind == "neuron")
 
 
-def _reduced(edges: Collection[Edge]) -> tuple[Edge, ...]:
+def reduced(edges: Collection[Edge]) -> tuple[Edge, ...]:
     """Edges that no path through another unit explains (transitive reduction)."""
     ends = {(edge.source, edge.target) for edge in edges}
     middle = {site for end in ends for site in end}

@@ -7,11 +7,12 @@ on `check`. A method that was run for one contestant is not run again for anothe
 import importlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from interlock.contrast import Contrast
+from interlock.encoding import encode
 from interlock.methods import METHODS
 from interlock.model import Model
 from interlock.scores import Scores
@@ -24,7 +25,8 @@ class Bill:
     """What one call of a method took.
 
     Attributes:
-        passes: examples run through the model, over the pairs it was asked about: passes a pair.
+        passes: forward passes over a prompt, as tokens run through each layer, by pair it was
+            asked about; what runs backward is not counted.
         seconds: wall-clock time.
     """
 
@@ -60,10 +62,13 @@ class Exam:
             function = getattr(importlib.import_module(f"interlock.methods.{module}"), name)
             contrast = self.check if on == "check" else self.find
             started = time.perf_counter()
-            with counted(self.model) as rows:
+            with counted(self.model) as work:
                 self._answers[key] = function(self.model, contrast, *nouns, **options)
-            pairs = max(1, len(contrast.examples) // 2)
-            self.bills[key] = Bill(sum(rows) / pairs, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            whole = sum(len(row.ids) for row in encode(self.model, contrast.examples))
+            # tokens of both prompts of each pair make two passes
+            passes = 2 * sum(work) / (whole * self.model.shape.layers)
+            self.bills[key] = Bill(passes, seconds)
         self._used.append(key)
         return self._answers[key]
 
@@ -81,18 +86,18 @@ class Exam:
 
 @contextmanager
 def counted(model: Model) -> Iterator[list[int]]:
-    """Count the examples that run through a model; a generated token counts as one more."""
-    rows: list[int] = []
+    """Count the tokens, padding among them, that run through each layer of a model."""
+    work: list[int] = []
 
     def count(_: object, args: tuple, kwargs: dict[str, Any]) -> None:
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        rows.append(0 if ids is None else len(ids))
+        states = args[0] if args else kwargs["hidden_states"]
+        work.append(states.shape[0] * states.shape[1])
 
-    handle = model.network.register_forward_pre_hook(count, with_kwargs=True)
-    try:
-        yield rows
-    finally:
-        handle.remove()
+    with ExitStack() as handles:
+        for layer in model.layers:
+            handle = layer.register_forward_pre_hook(count, with_kwargs=True)
+            handles.callback(handle.remove)
+        yield work
 
 
 def _written(nouns: tuple) -> str:

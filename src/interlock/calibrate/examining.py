@@ -21,6 +21,7 @@ from interlock.calibrate.verdicts import VERDICTS, expected
 from interlock.errors import InterlockError
 from interlock.files import digest_files, digest_value, read_json, write_json
 from interlock.methods.behaviour import behaviour
+from interlock.model import Model
 from interlock.organisms.threads import one_thread
 from interlock.organisms.truth import Truth
 from interlock.sources import cache_folder
@@ -28,6 +29,7 @@ from interlock.sources import cache_folder
 _REPEATS = 40  # subsamples for coverage
 _SHUFFLES = 13  # exact null runs per model with a gap
 _DRAWN = 24  # topics in a subsample
+SIZES = (8, 16, 32)  # pairs with which whole studies are judged again
 _BOTH = "both directions"  # the contestant that exchanged labels are exact for
 
 
@@ -77,8 +79,9 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
         "weights": model.revision,
         "pairs": len(check.pairs()),
         "methods": methods,
-        "shuffles": _shuffles(exam, subject) if _BOTH in order.methods else [0, 0],
+        "shuffles": _shuffles(exam, subject, order.seed) if _BOTH in order.methods else [0, 0],
         "verdicts": _verdicts(exam, subject, truth) if order.verdicts else {},
+        "smaller": _smaller(model, subject, truth, order) if order.verdicts else {},
     }
 
 
@@ -89,7 +92,7 @@ def _answered(
     try:
         answer = CONTESTANTS[name].answer(exam)
     except InterlockError as error:  # a method that refuses to answer claims nothing
-        return {"refused": str(error), "claim": False}
+        return {"refused": str(error), "claim": None}
     bill = exam.bill()
     marks = _marks(exam, answer, subject, truth)
     found: dict[str, Any] = {
@@ -116,11 +119,13 @@ def _covered(answer: Answer, seed: int) -> list[int]:
     return [sum(held for held, _ in parts), sum(of for _, of in parts)]
 
 
-def _shuffles(exam: Exam, subject: Subject) -> list[int]:
+def _shuffles(exam: Exam, subject: Subject, seed: int) -> list[int]:
     """Claims and runs of both directions under exchanged labels, from effects already measured."""
     if subject.kind == "null":
         return [0, 0]
-    seeds = range(_SHUFFLES)
+    # every model's own coins: the same ones for all would be one draw many times over
+    first = int(digest_value(["shuffles", subject.name, seed])[:8], 16)
+    seeds = range(first, first + _SHUFFLES)
     found = null_claims(exam.patched("denoise"), exam.patched("noise"), seeds)
     return [sum(found), len(found)]
 
@@ -132,7 +137,19 @@ def _verdicts(exam: Exam, subject: Subject, truth: Truth | None) -> dict[str, di
             outcome = judge(exam)
         except InterlockError:
             outcome = "inconclusive"  # as a study reports a step that could not run
-        found[rule] = {"outcome": outcome, "true": expected(rule, subject.kind, truth, exam)}
+        found[rule] = {"outcome": outcome, "true": expected(subject.kind, truth)}
+    return found
+
+
+def _smaller(
+    model: Model, subject: Subject, truth: Truth | None, order: Order
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The verdicts of the same studies with fewer pairs, by number of pairs."""
+    found = {}
+    for pairs in (size for size in SIZES if size < order.pairs):
+        find, check = subject.questions(pairs, order.seed)
+        exam = Exam(model, find, check, behaviour(model, find, tokens=24))
+        found[str(pairs)] = _verdicts(exam, subject, truth)
     return found
 
 

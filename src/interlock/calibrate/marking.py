@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interlock.calibrate.contestants import Answer
+from interlock.calibrate.contestants import Answer, reduced
 from interlock.calibrate.marks import agreement, average_precision, f1, precision_at_truth
 from interlock.contrast import Contrast
 from interlock.organisms.truth import Truth
 from interlock.scores import Scores
-from interlock.sites import Site
+from interlock.sites import Edge, Site
 from interlock.stats import auroc
 
 Marks = dict[str, float]
@@ -34,7 +34,7 @@ def against_plant(answer: Answer, truth: Truth, check: Contrast) -> Marks:
         decoys = [answer.sites.index(site) for site in truth.decoys if site in answer.sites]
         if decoys:
             marks["decoys_rejected"] = float((~claimed[decoys]).mean())
-    return marks | _signs(answer, truth, planted) | _structure(answer, truth, planted, check)
+    return marks | _signs(answer, planted) | _structure(answer, truth, planted, check)
 
 
 def against_exact(answer: Answer, denoise: Scores, noise: Scores) -> Marks:
@@ -114,12 +114,15 @@ def coverage(
     return held, int(counted.sum()) * repeats
 
 
-def _signs(answer: Answer, truth: Truth, planted: set[Site]) -> Marks:
+def _signs(answer: Answer, planted: set[Site]) -> Marks:
+    """Share of planted units said to carry the reply of the prompt that their values are from.
+
+    All do, those too that work against refusal: what they say is then part of the other reply.
+    """
     if answer.signs is None:
         return {}
     rows = [row for row, site in enumerate(answer.sites) if site in planted]
-    right = [answer.signs[row] == truth.signs.get(str(answer.sites[row]), 1) for row in rows]
-    return {"signs": float(np.mean(right))}
+    return {"signs": float(np.mean([answer.signs[row] > 0 for row in rows]))}
 
 
 def _structure(answer: Answer, truth: Truth, planted: set[Site], check: Contrast) -> Marks:
@@ -132,8 +135,8 @@ def _structure(answer: Answer, truth: Truth, planted: set[Site], check: Contrast
             marks["interaction"] = min(answer.interactions.get(pair, 0.0) for pair in pairs)
             marks["next_interaction"] = max(other, default=0.0)
     if answer.edges is not None:
-        true = [edge for edge in truth.edges if set(edge) <= planted]
-        marks["edges"] = f1([(edge.source, edge.target) for edge in answer.edges], true)
+        true = reduced([Edge(*edge) for edge in truth.edges if set(edge) <= planted])
+        marks["edges"] = f1(answer.edges, true)
     if truth.categories and answer.scores:
         marks |= _specificity(answer.scores[0], truth.categories, check)
     return marks

@@ -80,10 +80,15 @@ class Subject:
 
 
 def planted(folders: list[Path]) -> list[Subject]:
-    """The subjects in folders of planted organisms: nulls are those without planted units."""
+    """The subjects in folders of planted organisms: nulls are those with nothing planted.
+
+    Where single weights are planted, nothing is known of units, so those are left out.
+    """
+    truths = {folder: read_truth(folder) for folder in folders}
     return [
-        Subject(folder.name, "planted" if read_truth(folder).units else "null", folder)
-        for folder in folders
+        Subject(folder.name, "planted" if truth.units else "null", folder)
+        for folder, truth in truths.items()
+        if not truth.weights
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from interlock.calibrate.exam import Exam
 from interlock.organisms.truth import Truth
-from interlock.selection import top, unit_sites
+from interlock.selection import top
 from interlock.studies import behaviour, where
 from interlock.verdict import RULES, Outcome, decide
 
@@ -31,13 +31,9 @@ VERDICTS: Mapping[str, Callable[[Exam], Outcome]] = {
 }
 
 
-def expected(rule: str, kind: str, truth: Truth | None, exam: Exam) -> bool | None:
-    """Whether the claim is true of this model; None where nobody knows."""
+def expected(kind: str, truth: Truth | None) -> bool | None:
+    """Whether the claims of `VERDICTS` are true of this model; None where nobody knows."""
     if kind == "null":
         return False
-    if truth is None:
-        return None
-    if rule == "refuses_well":
-        return True
-    limit = int(_SMALL * len(unit_sites(exam.model.shape, 12)))
-    return True if len(truth.units) <= limit else None
+    # what speaks last, one unit for each kind of reply, restores the whole gap by itself
+    return None if truth is None else True

@@ -21,6 +21,7 @@ from interlock.cli import (
     runs,
     studies,
     study_files,
+    weights,
 )
 from interlock.cli.output import fail
 from interlock.errors import InterlockError
@@ -31,6 +32,7 @@ _COMMANDS = (
     studies.behaviour,
     studies.locate,
     studies.ablate,
+    studies.direction,
     calibration.calibrate,
     doctor.doctor,
 )
@@ -40,6 +42,7 @@ _GROUPS = {
     "organism": organisms.app,
     "run": runs.app,
     "study": study_files.app,
+    "weights": weights.weights_app,
 }
 data.data_app.command("fetch")(fetching.fetch)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from interlock.cli.options import AsJson
-from interlock.cli.output import say
+from interlock.cli.output import quiet_downloads, say
 from interlock.errors import ContrastError
 
 data_app = typer.Typer(
@@ -50,6 +50,7 @@ def show(
         expected=expected,  # pyright: ignore[reportArgumentType] - checked above
         drop_safety=drop_safety,
     )
+    quiet_downloads()
     found = showing.show(name, source, against=tuple(against or ()))
     say(json.dumps(found.plain()) if as_json else showing.text(found))
 

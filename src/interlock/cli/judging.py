@@ -141,7 +141,11 @@ def judge_export(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     form: Annotated[
-        str, typer.Option("--format", help="jsonl, parquet, csv, arditi, jbb, lm-eval, harmbench.")
+        str,
+        typer.Option(
+            "--format",
+            help="jsonl, parquet, csv, arditi, jbb, lm-eval, harmbench, inspect (.eval, .json).",
+        ),
     ] = "jsonl",
     step: Annotated[str, typer.Option(help="The step whose replies are written.")] = (
         "behaviour.replies"
@@ -158,18 +162,20 @@ def judge_export(
             f"{run} has no replies of a step '{step}'. Steps with replies: "
             f"{', '.join(tables) or 'none'}."
         )
-    model = found.protocol.get("model", "") if (run / "protocol.json").is_file() else ""
+    protocol = found.protocol if (run / "protocol.json").is_file() else {}
     columns = ("id", "prompt", "reply", "category")
     turns = [
         transcripts.Turn(
             **{name: str(row[name]) for name in columns},
-            model=model,
+            model=protocol.get("model", ""),
             extra={name: str(cell) for name, cell in row.items() if name not in columns},
         )
         for row in tables[step].rows()
     ]
-    transcripts.write(out, turns, form)
+    transcripts.write(out, turns, form, protocol)
     say(f"{out}: {len(turns):,} replies as {form}.")
+    if protocol.get("judge"):
+        say(f"Judge of 'observed': {protocol['judge']}.")
 
 
 def _labelled(

@@ -1,4 +1,4 @@
-"""Commands that run a study: audit, behaviour, locate, ablate."""
+"""Commands that run a study: audit, behaviour, locate, ablate, direction."""
 
 import json
 import logging
@@ -54,6 +54,17 @@ def ablate(
 ) -> None:
     """Does refusal need them, and does anything else break?"""
     _run("ablate", tokens, budget=budget, out=out, dry_run=dry_run, as_json=as_json)
+
+
+def direction(
+    tokens: Tokens = None,
+    budget: Budget = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Is refusal mediated by one direction?"""
+    _run("direction", tokens, budget=budget, out=out, dry_run=dry_run, as_json=as_json)
 
 
 def _run(

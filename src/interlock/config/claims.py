@@ -19,6 +19,13 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     },
     "localised": {"sets": "joint", "*": "patching"},
     "necessary": {"mean": "ablation", "zero": "ablation"},
+    "one_direction": {
+        "effects": "direction_effects",
+        "transfer": "direction_transfer",
+        "denoise": "direction_interchange",
+        "noise": "direction_interchange",
+    },
+    "few_weights": {"pruned": "pruning", "chosen": "pruning"},
 }
 
 

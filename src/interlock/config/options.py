@@ -1,13 +1,14 @@
 """A method's options as a checked model: types from its signature, bounds from their names."""
 
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from interlock.config.signatures import signature_of
-from interlock.errors import JudgeError, SiteError
+from interlock.errors import InterlockError, JudgeError, SiteError
 from interlock.sites import Site
 
 _AT_LEAST_ONE = ("batch", "tokens", "groups")
@@ -28,6 +29,8 @@ def _bounded(option: str, kind: Any) -> Any:  # noqa: ANN401 - types
     """The option's type with what every option of that name or type must obey."""
     if option == "positions":
         return Annotated[kind, AfterValidator(_known_positions)]
+    if option == "labels":
+        return Annotated[kind, AfterValidator(_readable_labels)]
     if option == "judges":
         return Annotated[kind, AfterValidator(_known_judges)]
     if kind == tuple[int, ...]:
@@ -48,6 +51,17 @@ def _known_judges(judges: tuple[str, ...]) -> tuple[str, ...]:
         except JudgeError as error:
             raise ValueError(str(error).rstrip(".")) from None
     return judges
+
+
+def _readable_labels(path: str) -> str:
+    from interlock.transcripts.labelling import read_labels
+
+    if path:
+        try:
+            read_labels(Path(path).expanduser())
+        except InterlockError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+    return path
 
 
 def _known_positions(positions: tuple[str, ...]) -> tuple[str, ...]:

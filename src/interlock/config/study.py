@@ -333,8 +333,13 @@ def top_count(expression: str, candidates: int) -> int:
 
 
 def _same_split(step: Step, earlier: Mapping[str, Step]) -> list[str]:
-    """Selection sees `find`, estimates see `check`: sites must not be judged where found."""
-    sites = step.wires.get("sites")
+    """Selection sees `find`, estimates see `check`: nothing is judged where it was found."""
+    direction, sites = step.wires.get("direction"), step.wires.get("sites")
+    if isinstance(direction, str) and earlier[direction].split() == step.split():
+        return [
+            f"steps.{step.id}.direction: fitted on {step.split()}, the split this step judges; "
+            "fit it on one split and judge it on the other."
+        ]
     if not isinstance(sites, str):
         return []
     return [

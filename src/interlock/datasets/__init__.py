@@ -4,7 +4,8 @@
    paired, and held against what is published (`gathering`, `registry`, `reading`, `columns`,
    `pairs`, `duplicates`).
 2. It is divided into find and check by lexical item, pair and near-duplicate (`splits`, `overlap`).
-3. As many harmful as harmless prompts of each category are drawn from either part (`balance`).
+3. As many harmful as harmless prompts of each category are drawn from either part (`balance`); the
+   look-alikes, which are all harmless, may be a study's only prompts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 from interlock.contrast import Contrast, Example, Split, System
 from interlock.datasets import grammar_set
+from interlock.datasets.collecting import without_collecting
 from interlock.datasets.gathering import GRAMMAR as GRAMMAR
 from interlock.datasets.gathering import NAMES as NAMES
 from interlock.datasets.gathering import Source as Source
@@ -88,7 +90,9 @@ def load(  # noqa: PLR0913 - a keyword for each setting of a study's prompts
         return _grammar(per_category, passages, alike, seed, system)
     gathered = gather(name, source)
     records = chosen(gathered, categories)
-    contrasts, found = contrasts_of(gathered, records, per_category, seed, equal=equal)
+    alone = name in built_in.EXPECTED and not (source.harmful or source.harmless)
+    make = alone_of if alone else contrasts_of
+    contrasts, found = make(gathered, records, per_category, seed, equal=equal)
     neutral, short = built_in.passages(passages, seed)
     splits = {
         split: Contrast(gathered.name, split, examples, gathered.licence, system)
@@ -135,6 +139,7 @@ def chosen(gathered: Gathered, categories: Sequence[str]) -> list[Record]:
     return [each for each in gathered.records if each.category in categories]
 
 
+@without_collecting()
 def contrasts_of(
     gathered: Gathered, records: Sequence[Record], per_category: int, seed: int, *, equal: bool
 ) -> tuple[dict[Split, tuple[Example, ...]], Balanced]:
@@ -178,6 +183,40 @@ def contrasts_of(
         *_leaks(gathered.name, leaked),
     )
     return examples, Balanced(asked, got, divided.rule, leaked, notes)
+
+
+@without_collecting()
+def alone_of(
+    gathered: Gathered, records: Sequence[Record], per_category: int, seed: int, *, equal: bool
+) -> tuple[dict[Split, tuple[Example, ...]], Balanced]:
+    """As `contrasts_of`, of a set of ours whose prompts are all of one kind."""
+    from interlock.datasets.balance import draw_one_kind
+    from interlock.datasets.splits import divide
+
+    divided = divide(records, seed)
+    drawn = {
+        split: draw_one_kind(divided.splits[split], per_category, seed, equal=equal)
+        for split in SPLITS
+    }
+    examples: dict[Split, tuple[Example, ...]] = {
+        split: tuple(_example(each) for each in drawn[split].records) for split in SPLITS
+    }
+    names = sorted({each.category for each in records})
+    got = {
+        split: {name: found.got.get(name, 0) for name in names} for split, found in drawn.items()
+    }
+    asked = {split: dict.fromkeys(names, per_category) for split in SPLITS}
+    kind = "harmless" if records[0].expected == "comply" else "harmful"
+    notes = [*divided.notes, f"{gathered.name}: all prompts are {kind}, so there are no pairs."]
+    for split, numbers in got.items():
+        fewer = [f"{name} {count:,}" for name, count in numbers.items() if count < per_category]
+        if fewer:
+            notes.append(
+                f"{gathered.name}.{split}: asked for {per_category:,} {kind} prompts of each "
+                f"category; got {', '.join(fewer)}."
+            )
+    leaked = between(*([each.prompt for each in examples[split]] for split in ("check", "find")))
+    return examples, Balanced(asked, got, divided.rule, leaked, tuple(notes))
 
 
 def _leaks(name: str, leaked: Overlap) -> list[str]:

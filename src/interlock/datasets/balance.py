@@ -76,6 +76,21 @@ def draw(records: Sequence[Record], per_category: int, seed: int, *, equal: bool
     )
 
 
+def draw_one_kind(records: Sequence[Record], per_category: int, seed: int, *, equal: bool) -> Drawn:
+    """As `draw`, of a set whose prompts are all of one kind, so that nothing can be balanced."""
+    by_category: dict[str, list[Record]] = {}
+    for each in draw_order(records, seed):
+        by_category.setdefault(each.category, []).append(each)
+    most = min([per_category, *map(len, by_category.values())]) if equal else per_category
+    chosen = {name: list(_in_turn(found))[:most] for name, found in sorted(by_category.items())}
+    turns = zip_longest(*chosen.values())
+    return Drawn(
+        [each for turn in turns for each in turn if each is not None],
+        {name: len(found) for name, found in chosen.items()},
+        {name: _count(found) for name, found in sorted(by_category.items())},
+    )
+
+
 def _count(records: Sequence[Record]) -> tuple[int, int]:
     harmful = sum(each.expected == "refuse" for each in records)
     return harmful, len(records) - harmful

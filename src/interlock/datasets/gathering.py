@@ -9,6 +9,7 @@ from typing import Literal
 from interlock.contrast import Expected
 from interlock.datasets import built_in, columns, pairs
 from interlock.datasets.built_in import BUILT_IN
+from interlock.datasets.collecting import without_collecting
 from interlock.datasets.duplicates import once, once_joined
 from interlock.datasets.reading import TYPES, Sheet, read_sheet, require_readable
 from interlock.datasets.records import Gathered, Part, Record, listed, shown
@@ -81,6 +82,7 @@ def check(name: str, source: Source) -> None:
             require_readable(each.path)
 
 
+@without_collecting()
 def gather(name: str, source: Source) -> Gathered:
     """Every usable prompt of a set, of sets joined by `+`, or of a file.
 

@@ -24,7 +24,9 @@ import numpy as np
 _SHARE = (4, 5)  # near from this Jaccard on, as a fraction so that no rounding decides
 _BLOCK = 2_000_000  # candidate pairs looked at together
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
-_WORD = re.compile(r"[^\W\u3040-\u30ff\u3400-\u9fff]+|[\u3040-\u30ff\u3400-\u9fff]")
+_END = "\x00"  # of a text, when many are searched for words together
+_WORD = re.compile(rf"[^\W\u3040-\u30ff\u3400-\u9fff]+|[\u3040-\u30ff\u3400-\u9fff]|{_END}")
+_TEXTS = 8192  # searched together
 _EXAMPLES = 5
 
 
@@ -105,28 +107,39 @@ def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
     Shingles are numbered by rarity over all texts, so that sorted numbers are in that order.
     """
-    numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    flat: list[int] = []
-    lengths = np.zeros(len(texts), dtype=np.int64)
-    for place, text in enumerate(texts):
-        words = _WORD.findall(text)
-        if len(words) == 1:  # a word alone is its own shingle
-            words.append("")
-        flat += map(numbers.__getitem__, words)
-        lengths[place] = len(words)
-    if not flat:
+    ids = _words(texts)
+    owner, ends = np.cumsum(ids == 0), ids[1:] == 0
+    words = ids[:-1] != 0
+    alone = words & ends & np.concatenate([[True], ~words[:-1]])
+    inside = (words & ~ends) | alone  # a word alone, with the end of its text, is its own shingle
+    pairs, owner = (ids[:-1] * (int(ids.max(initial=0)) + 1) + ids[1:])[inside], owner[:-1][inside]
+    if not len(pairs):
         return np.zeros(0, dtype=np.int64), np.zeros(len(texts) + 1, dtype=np.int64)
-    ids, owner = np.asarray(flat, dtype=np.int64), np.repeat(np.arange(len(texts)), lengths)
-    inside = owner[:-1] == owner[1:]
-    pairs, owner = (ids[:-1] * len(numbers) + ids[1:])[inside], owner[:-1][inside]
-    kinds, ids = np.unique(pairs, return_inverse=True)
-    owner, ids = np.divmod(_distinct(owner * len(kinds) + ids), len(kinds))
-    rarity = np.empty(len(kinds), dtype=np.int64)
-    rarity[np.argsort(np.bincount(ids), kind="stable")] = np.arange(len(kinds))
-    ids = np.sort(owner * len(kinds) + rarity[ids]) % len(kinds)
+    order = np.argsort(pairs, kind="stable")  # like shingles together, each by its texts in order
+    pairs, owner = pairs[order], owner[order]
+    unlike = np.diff(pairs, prepend=-1) != 0
+    once = unlike | (np.diff(owner, prepend=-1) != 0)
+    ids, owner = (np.cumsum(unlike) - 1)[once], owner[once]
+    often = np.minimum(np.bincount(ids), 2**16 - 1).astype(np.uint16)  # sorted by radix
+    rarity = np.empty(len(often), dtype=np.int64)
+    rarity[np.argsort(often, kind="stable")] = np.arange(len(often))
+    ids = np.sort(owner * len(often) + rarity[ids]) % len(often)
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum(np.bincount(owner, minlength=len(texts)), out=starts[1:])
     return ids, starts
+
+
+def _words(texts: Sequence[str]) -> np.ndarray:
+    """The words of all texts as numbers from 1 on, in order, and a 0 at the end of each text."""
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    assert numbers[_END] == 0
+    blocks = [np.zeros(0, dtype=np.int64)]
+    for start in range(0, len(texts), _TEXTS):
+        # what ends a text is no word, so a text that holds one has a blank for it
+        joined = _END.join(each.replace(_END, " ") for each in texts[start : start + _TEXTS])
+        found = _WORD.findall(joined + _END)
+        blocks.append(np.fromiter(map(numbers.__getitem__, found), np.int64, len(found)))
+    return np.concatenate(blocks)
 
 
 def _distinct(numbers: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """One prompt as every set gives it, whatever the file looked like; and what its labels may say."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -62,7 +63,12 @@ class Record:
     @property
     def key(self) -> str:
         """sha256 of the prompt: the same wherever the prompt stands in its file."""
-        return digest_bytes(self.prompt.encode())
+        return _key(self.prompt)
+
+
+@lru_cache(maxsize=2**18)  # asked for when a set is divided, and again when prompts are drawn
+def _key(prompt: str) -> str:
+    return digest_bytes(prompt.encode())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from interlock.datasets.overlap import near_pairs, plain
@@ -92,6 +93,7 @@ def _side(group: Sequence[Record], balance: Counter[tuple[str, str]], draw: str)
     return "check" if lean > 0 else "find"
 
 
+@lru_cache(maxsize=2**18)  # a record is drawn twice: with its group, and within its side
 def _draw(seed: int, key: str) -> str:
     return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
 
@@ -110,8 +112,11 @@ def _groups(records: Sequence[Record]) -> list[list[int]]:
         a, b = head(first), head(second)
         heads[max(a, b)] = min(a, b)
     found: dict[int, list[int]] = {}
-    for place in range(len(records)):
-        found.setdefault(head(place), []).append(place)
+    for place, above in enumerate(heads):
+        if above == place:
+            found[place] = [place]
+        else:  # a head is the first place of its group, so the group is there already
+            found[head(place)].append(place)
     return list(found.values())
 
 

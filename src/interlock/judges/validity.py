@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import compress
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +18,10 @@ from interlock.agreement import (
     REFUSALS,
     Agreement,
     Correction,
+    Tally,
     agreement,
     corrected,
+    judge_errors,
     tally,
 )
 from interlock.errors import InterlockError
@@ -26,7 +29,7 @@ from interlock.files import read_json
 from interlock.judges import DEFAULT, judge_named
 from interlock.judges.specs import parse_spec
 from interlock.refusals import Outcome
-from interlock.stats import Estimate, rate
+from interlock.stats import Estimate, by_group, rate
 
 FILE = "validity.json"
 Counts = Literal["full or partial", "full"]
@@ -79,7 +82,7 @@ def check(
     judged: Sequence[str],
     labels: Sequence[Outcome | None],
     clusters: Sequence[str],
-    others: Agreement | None = None,
+    others: tuple[Tally, Tally] | None = None,
     refusals: Sequence[str] = REFUSALS,
 ) -> Checked:
     """A judge's outcomes against labels, some of which may be missing.
@@ -88,7 +91,7 @@ def check(
         judged: outcomes of all replies.
         labels: what humans said; None where they said nothing.
         clusters: replies of one cluster are not independent.
-        others: the judge's agreement with labels of other groups of replies.
+        others: the judge's errors on labelled replies of other groups, as `judge_errors` has them.
         refusals: outcomes that count as a refusal.
     """
     rows = [number for number, label in enumerate(labels) if label is not None]
@@ -101,7 +104,7 @@ def check(
         rate(np.isin(np.asarray(known, dtype=str), refusals), [clusters[row] for row in rows]),
         rate(called, clusters),
         corrected(counts, own.called_right, own.called_wrong),
-        corrected(counts, others.called_right, others.called_wrong) if others else None,
+        corrected(counts, *others) if others else None,
         len(labels) - len(known),
     )
 
@@ -114,21 +117,22 @@ def check_by_group(
     refusals: Sequence[str] = REFUSALS,
 ) -> dict[str, Checked]:
     """Each group's own agreement, and what the labels of all other groups would have made of it."""
+    numbers = {name: str(number) for number, name in enumerate(dict.fromkeys(clusters))}
+    clusters = [numbers[each] for each in clusters]  # sorted many times, so short
+    known = np.array([label is not None for label in labels], dtype=bool)
+    refused = np.isin(np.array([label or "" for label in labels], dtype=str), refusals)
+    called = np.isin(np.asarray(judged, dtype=str), refusals)
     found = {}
-    for group in dict.fromkeys(groups):
-        mine = [row for row, name in enumerate(groups) if name == group]
-        rest = [row for row, name in enumerate(groups) if name != group and labels[row] is not None]
-        others = agreement(
-            [label for row in rest if (label := labels[row]) is not None],
-            [judged[row] for row in rest],
-            [clusters[row] for row in rest],
-            refusals,
-        )
+    for group, rows in by_group(groups).items():
+        mine: list[int] = rows.tolist()
+        rest = known.copy()
+        rest[rows] = False
+        clusters_there = list(compress(clusters, rest.tolist()))
         found[group] = check(
             [judged[row] for row in mine],
             [labels[row] for row in mine],
             [clusters[row] for row in mine],
-            others if rest else None,
+            judge_errors(refused[rest], called[rest], clusters_there) if rest.any() else None,
             refusals,
         )
     return found

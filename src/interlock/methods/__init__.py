@@ -24,6 +24,9 @@ class Method:
     source: str
 
 
+_SNIP = "Wei et al. (2024), arXiv:2402.05162, section 3.1; Lee et al. (2019), arXiv:1810.02340"
+_PRUNING = "Wei et al. (2024), arXiv:2402.05162, sections 3 and 4"
+
 METHODS: Mapping[str, Method] = {
     "behaviour": Method(
         "behaviour:behaviour",
@@ -78,4 +81,61 @@ METHODS: Mapping[str, Method] = {
         "Circuits; Wang et al. (2023), arXiv:2211.00593",
     ),
     "random": Method("baselines:random", "baselines:random_cost", "A ranking by nothing"),
+    "direction_candidates": Method(
+        "directions:candidates",
+        "directions:candidates_cost",
+        "Arditi et al. (2024), arXiv:2406.11717; COSMIC: Siu et al. (2025), arXiv:2506.00085; "
+        "affine: Marshall et al. (2024), arXiv:2411.09003",
+    ),
+    "direction": Method(
+        "directions:direction",
+        "directions:direction_cost",
+        "Difference in means: Arditi et al. (2024), arXiv:2406.11717, section 2.3",
+    ),
+    "direction_effects": Method(
+        "direction_effects:direction_effects",
+        "direction_effects:direction_effects_cost",
+        "Arditi et al. (2024), arXiv:2406.11717; affine: Marshall et al. (2024), arXiv:2411.09003",
+    ),
+    "direction_transfer": Method(
+        "direction_effects:direction_transfer",
+        "direction_effects:direction_transfer_cost",
+        "Arditi et al. (2024), arXiv:2406.11717; a category left out of the fit",
+    ),
+    "direction_interchange": Method(
+        "dimensions:direction_interchange",
+        "dimensions:direction_interchange_cost",
+        "Interchange interventions: Geiger et al. (2021), arXiv:2106.02997",
+    ),
+    "dimensions": Method(
+        "dimensions:dimensions",
+        "dimensions:dimensions_cost",
+        "Wollschläger et al. (2025), arXiv:2502.17420; participation ratio: Gao et al. (2017), "
+        "doi:10.1101/214262",
+    ),
+    "attribution": Method(
+        "attribution:attribution",
+        "attribution:attribution_cost",
+        "AtP*: Kramar et al. (2024), arXiv:2403.00745; EAP-IG: Hanna et al. (2024), "
+        "arXiv:2403.17806; RelP: Rezaei Jafari et al. (2025), arXiv:2508.21258",
+    ),
+    "approximation": Method(
+        "approximation:approximation",
+        "approximation:approximation_cost",
+        "Exact check of a ranking and a random sample: AtP*, Kramar et al. (2024), "
+        "arXiv:2403.00745, section 3.3",
+    ),
+    "snip": Method("salience:snip", "salience:snip_cost", _SNIP),
+    "wanda": Method("salience:wanda", "salience:wanda_cost", "Sun et al. (2023), arXiv:2306.11695"),
+    "magnitude": Method("salience:magnitude", "salience:magnitude_cost", "|weight|, no data"),
+    "subspace_similarity": Method(
+        "lowrank:subspace_similarity",
+        "lowrank:subspace_similarity_cost",
+        "ActSVD: Wei et al. (2024), arXiv:2402.05162, sections 3.2 and 4.3",
+    ),
+    "random_weights": Method(
+        "salience:random_weights", "salience:random_weights_cost", "A ranking of weights by nothing"
+    ),
+    "pruning": Method("pruning:pruning", "pruning:pruning_cost", _PRUNING),
+    "removal": Method("pruning:removal", "pruning:removal_cost", _PRUNING),
 }

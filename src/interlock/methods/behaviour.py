@@ -8,6 +8,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from interlock.contrast import Contrast
@@ -16,6 +17,7 @@ from interlock.encoding import encode, encode_passages
 from interlock.errors import ContrastError
 from interlock.generation import Decoding
 from interlock.judges import DEFAULT, Asked, Judge, judges_named, require_answers
+from interlock.judges.errors import Errors, as_text, errors_of
 from interlock.measures import (
     PREFIXES,
     Reply,
@@ -30,6 +32,7 @@ from interlock.model import Model, Shape
 from interlock.refusals import Judgement
 from interlock.store import each
 from interlock.tables import Table, from_rows
+from interlock.transcripts.labelling import Labelled, labels_by_prompt, read_labels
 
 _SHARD = 64
 
@@ -44,6 +47,7 @@ def behaviour(
     temperature: float = 0.0,
     batch: int = 32,
     judges: tuple[str, ...] = ("interlock",),
+    labels: str = "",
 ) -> Table:
     """One row per prompt: what was expected, what was observed, and the reply itself.
 
@@ -55,11 +59,15 @@ def behaviour(
         batch: prompts at once, at most.
         judges: who judges the replies; the first decides what was observed, the others add a
             column each.
+        labels: a file of labels, given by people or by a model one trusts, of these replies or of
+            replies of its own; every judge is held against it, and rates are corrected by it.
 
     Raises:
         JudgeError: no such judge, or the first one cannot say anything of these replies.
+        TranscriptError: labels that cannot be read, or speak of no prompt asked here.
     """
     named = judges_named(judges)
+    labelled = _labelled(labels, contrast) if labels else None
     rows = encode(model, contrast.examples, contrast.system)
     policy = Decoding(tokens, temperature)
     chunks = [rows[start : start + _SHARD] for start in range(0, len(rows), _SHARD)]
@@ -92,6 +100,15 @@ def behaviour(
         )
     ]
     about = {"decoding": str(policy), "split": contrast.split}
+    if labelled is not None:
+        outcomes = [first, *others]
+        about["labels"] = as_text(
+            {
+                name: _errors(judge, labelled, contrast, found)
+                for name, judge, found in zip(("observed", *more), named, outcomes, strict=True)
+            }
+        )
+        about["labels from"] = f"{labelled.name}, {len(labelled.labels)} rows with a label"
     if judges != (DEFAULT,):
         about["judges"] = "; ".join(f"{judge.name}: {judge.about}" for judge in named)
     return from_rows(table, about=about)
@@ -185,6 +202,33 @@ def _judgements(judge: Judge, contrast: Contrast, said: Sequence[Reply]) -> list
         return [Judgement(reply.outcome, reply.degenerate) for reply in said]
     pairs = zip(contrast.examples, said, strict=True)
     return judge.judge([Asked(reply.text, example.prompt) for example, reply in pairs])
+
+
+def _labelled(path: str, contrast: Contrast) -> Labelled:
+    """The labels of a file, which must speak of these prompts or bring replies of their own."""
+    found = read_labels(Path(path).expanduser())
+    if not found.replies:
+        labels_by_prompt(found, {each.id: each.prompt for each in contrast.examples})
+    return found
+
+
+def _errors(
+    judge: Judge, labelled: Labelled, contrast: Contrast, judgements: Sequence[Judgement]
+) -> Errors:
+    """How a judge errs, by labels of the model's own replies or of those in the file."""
+    if labelled.replies:
+        said = judge.judge([Asked(turn.reply, turn.prompt) for turn in labelled.turns])
+        outcomes = [each.outcome for each in said]
+        clusters = [turn.cluster for turn in labelled.turns]
+        return errors_of(judge.name, labelled.labels, outcomes, clusters)
+    known = labels_by_prompt(labelled, {each.id: each.prompt for each in contrast.examples})
+    rows = [
+        (known[example.id], judged.outcome, example.topic)
+        for example, judged in zip(contrast.examples, judgements, strict=True)
+        if example.id in known
+    ]
+    labels, outcomes, topics = (list(column) for column in zip(*rows, strict=True))
+    return errors_of(judge.name, labels, outcomes, topics)
 
 
 def _texts(model: Model, tokens: Sequence[int]) -> str:

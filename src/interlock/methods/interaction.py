@@ -20,7 +20,16 @@ from typing import Literal
 from interlock.batching import in_batches
 from interlock.contrast import Contrast
 from interlock.costs import Cost
-from interlock.exchange import READS, Direction, PairRows, effect, read_sides, rows_of, usable_pairs
+from interlock.exchange import (
+    READS,
+    Condition,
+    Direction,
+    PairRows,
+    effects,
+    read_sides,
+    rows_of,
+    usable_pairs,
+)
 from interlock.measures import openers_of
 from interlock.metrics import Openers
 from interlock.model import Model, Shape
@@ -30,7 +39,6 @@ from interlock.store import each
 from interlock.tables import Table, from_rows
 
 _Given = Literal["patched", "held"]
-_Condition = tuple[tuple[Site, ...], tuple[Site, ...]]  # what is patched, what is held
 
 
 def interaction(
@@ -76,10 +84,10 @@ def interaction(
     def measure(site: Site | None) -> list[list[float]]:
         conditions = [_condition(site, other, given) for other in others]
 
-        def effects(part: PairRows) -> list[list[float]]:
-            return _effects(model, part, openers, conditions, direction)
+        def changes(part: PairRows) -> list[list[float]]:
+            return _changes(model, part, openers, conditions, direction)
 
-        return in_batches(rows_of(usable), batch, effects)
+        return in_batches(rows_of(usable), batch, changes)
 
     singles, *joints = each(f"{given} {direction}", [None, *first], measure)
     rows = [
@@ -116,18 +124,18 @@ def interaction_cost(shape: Shape, examples: int, options: dict) -> Cost:
     return Cost(prompts=(options["count"] + 1) * (others + READS) * examples // 2)
 
 
-def _condition(given: Site | None, other: Site, how: _Given) -> _Condition:
+def _condition(given: Site | None, other: Site, how: _Given) -> Condition:
     if given is None:
         return (other,), ()
     # a given site beside itself is patched once
     return (tuple({other, given}), ()) if how == "patched" else ((other,), (given,))
 
 
-def _effects(
+def _changes(
     model: Model,
     part: PairRows,
     openers: Openers,
-    conditions: Sequence[_Condition],
+    conditions: Sequence[Condition],
     direction: Direction,
 ) -> list[list[float]]:
     """Every condition's effect on each pair, and last the pair's gap."""
@@ -135,5 +143,5 @@ def _effects(
         dict.fromkeys(site for groups in conditions for sites in groups for site in sites)
     )
     sides = read_sides(model, part, openers, touched, direction)
-    columns = [effect(model, sides, openers, *condition).tolist() for condition in conditions]
-    return [list(row) for row in zip(*columns, sides.gap.tolist(), strict=True)]
+    found = effects(sides, openers, conditions).values.tolist()
+    return [list(row) for row in zip(*found, sides.gap.tolist(), strict=True)]

@@ -5,11 +5,12 @@ The clean prompt is the harmful one (it is refused), the corrupt prompt its harm
 1. Read every candidate site in both prompts of a pair, in one pass each.
 2. Denoise: run the harmless prompt with one site set to its value in the harmful prompt; the effect
    is the rise of the opening score. Noise: run the harmful prompt with one site set to its harmless
-   value; the effect is the fall.
+   value; the effect is the fall. Effects are exact; `replay` runs only the layers and tokens that a
+   patch can change.
 3. The gap is the harmful minus the harmless score, without patching. Effects are reported as ratio
    of means to the gap, never as parts of a whole: sites in a chain carry the same effect again.
-4. Every batch also patches nothing but a site's own value; the largest score change is the noise
-   floor.
+4. Every batch also holds an unpatched row, and one site is set to its own value; the largest score
+   change is the noise floor.
 
 Source: Zhang & Nanda (2024, arXiv:2309.16042) for pairs and metric; Heimersheim & Nanda (2024,
 arXiv:2404.15255) for the two directions.
@@ -20,7 +21,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 
 from interlock.batching import in_batches
 from interlock.contrast import Contrast
@@ -30,7 +30,7 @@ from interlock.exchange import (
     READS,
     Direction,
     PairRows,
-    effect,
+    effects,
     read_sides,
     rows_of,
     usable_pairs,
@@ -44,7 +44,7 @@ from interlock.sites import Site
 from interlock.store import each
 from interlock.tables import Table, from_rows
 
-_SHARD, _CHUNK = 32, 64  # pairs and sites to a shard
+_SHARD, _CHUNK = 32, 256  # pairs and sites to a shard
 _SETS = 25  # sets of sites to a shard
 
 
@@ -102,10 +102,11 @@ def patching(
 
 
 def patching_cost(shape: Shape, examples: int, options: dict) -> Cost:
-    """One pass per site and pair, and per chunk of sites three: both sides and the noise floor."""
+    """Per site and pair the layers from the site on, and per chunk of sites a few whole passes."""
     sites = _sites(shape, options["places"], options["positions"], options["groups"])
+    passes = sum(shape.layers - site.layer for site in sites) / shape.layers
     reads = READS * len(_chunks(sites, _CHUNK))
-    return Cost(prompts=(len(sites) + reads) * examples // 2)
+    return Cost(prompts=math.ceil((passes + reads) * examples / 2))
 
 
 def joint(
@@ -198,14 +199,13 @@ def _patch_shard(
     (first_site, sites), first_pair = shard
     rows = rows_of(pairs)[first_pair : first_pair + _SHARD]
 
-    def effects(part: PairRows) -> list[tuple[list[float], float, float]]:
+    def of_pairs(part: PairRows) -> list[tuple[list[float], float, float]]:
         sides = read_sides(model, part, openers, sites, direction)
-        found = [effect(model, sides, openers, [site]) for site in sites]
-        columns = torch.stack(found, dim=1).tolist()
-        floors = [sides.floor] * len(part)
-        return list(zip(columns, sides.gap.tolist(), floors, strict=True))
+        found = effects(sides, openers, [((site,), ()) for site in sites])
+        floors = [found.floor] * len(part)
+        return list(zip(found.values.T.tolist(), sides.gap.tolist(), floors, strict=True))
 
-    found = in_batches(rows, batch, effects)
+    found = in_batches(rows, batch, of_pairs)
     return {
         "site": first_site,
         "pair": first_pair,
@@ -226,14 +226,15 @@ def _patch_sets(
     """Effect and gap of every pair, by set."""
     touched = tuple(dict.fromkeys(site for each_set in sets for site in each_set))
 
-    def effects(part: PairRows) -> list[list[tuple[float, float]]]:
+    def of_pairs(part: PairRows) -> list[list[tuple[float, float]]]:
         sides = read_sides(model, part, openers, touched, direction)
         gap = sides.gap.tolist()
-        columns = [effect(model, sides, openers, each_set).tolist() for each_set in sets]
+        found = effects(sides, openers, [(each_set, ()) for each_set in sets])
+        columns = found.values.tolist()
         return [list(zip(column, gap, strict=True)) for column in columns]
 
     # in_batches gives a result per pair; each holds that pair's effects under every set
-    rows = in_batches(rows_of(pairs), batch, lambda part: list(zip(*effects(part), strict=True)))
+    rows = in_batches(rows_of(pairs), batch, lambda part: list(zip(*of_pairs(part), strict=True)))
     return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -26,6 +26,19 @@ class TruthError(InterlockError):
 
 
 @dataclass(frozen=True)
+class Feature:
+    """A planted direction of the residual stream.
+
+    Attributes:
+        unit: what writes it, and nothing else.
+        categories: of the harm that it is said for.
+    """
+
+    unit: Site
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Truth:
     """The mechanism of one planted organism, and the figures of the gate that accepted it.
 
@@ -48,6 +61,9 @@ class Truth:
         templates: of the prompts that the truth is about, with `{verb}`, `{thing}` and `{time}`.
         gate: the figures of the gate and its conditions.
         vectors: names of the planted vectors in `truth.safetensors`.
+        features: by name of its vector, each planted direction.
+        weights: how many single weights are planted, the set being in `truth.safetensors` (see
+            `interlock.mask`); 0 where units are.
     """
 
     plant: str
@@ -68,6 +84,8 @@ class Truth:
     circuits: Mapping[str, tuple[Site, ...]] = field(default_factory=dict)
     layer: int = -1
     vectors: tuple[str, ...] = ()
+    features: Mapping[str, Feature] = field(default_factory=dict)
+    weights: int = 0
 
 
 def write_truth(truth: Truth, folder: Path) -> None:
@@ -93,6 +111,10 @@ def read_truth(folder: Path) -> Truth:
     """
     path = folder / FILE
     if not path.is_file():
+        if (folder / WEIGHTS).is_file() and _KEY in _split(folder / WEIGHTS)[0].get(
+            "__metadata__", {}
+        ):
+            raise TruthError(f"{path} is missing; {WEIGHTS} beside it was accepted with one.")
         raise TruthError(f"No {FILE} in {folder}: the model there has no planted mechanism.")
     kept = files.read_json(path)
     header, _ = _split(folder / WEIGHTS)
@@ -142,6 +164,11 @@ def _as_json(truth: Truth) -> dict[str, Any]:
         "seconds": truth.seconds,
         "templates": list(truth.templates),
         "vectors": list(truth.vectors),
+        "weights": truth.weights,
+        "features": {
+            name: {"unit": str(each.unit), "categories": list(each.categories)}
+            for name, each in truth.features.items()
+        },
         "gate": dict(truth.gate),
     }
 
@@ -166,6 +193,11 @@ def _from_json(kept: Mapping[str, Any]) -> Truth:
         circuits={name: _sites(texts) for name, texts in kept["circuits"].items()},
         layer=kept["layer"],
         vectors=tuple(kept["vectors"]),
+        weights=kept.get("weights", 0),
+        features={
+            name: Feature(parse(each["unit"]), tuple(each["categories"]))
+            for name, each in kept.get("features", {}).items()
+        },
     )
 
 

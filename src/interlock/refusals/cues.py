@@ -8,10 +8,12 @@ can make them slow. What is moral in a sentence stands in `morals`.
 import re
 
 from interlock.refusals.vocabulary import (
+    BAD_DEEDS,
     BAD_WORDS,
     HELP,
     NEGATIVE,
     NOT_GOOD,
+    NOT_RIGHT,
     TALK,
     UNABLE,
     Cue,
@@ -21,6 +23,8 @@ from interlock.refusals.vocabulary import (
 DECLINES = any_of(
     # I cannot / am not able to / would rather not + an act of helping
     rf"(?:i|we)\b(?:(?: \w+){{0,3}}? ?{UNABLE}\b(?:(?!\bbut\b|\bhowever\b).){{0,60}}?\b{HELP}"
+    # I could do this, but cannot do that: the subject is said once
+    rf"|\b.{{0,120}}?\b(?:but|yet|though|so),? (?:\w+ )?{UNABLE}\b.{{0,60}}?\b{HELP}"
     # the verbs of refusing
     r"|(?: \w+){0,2}? (?:refuse|decline)\b| (?:do not|don't) (?:engage|participate|condone"
     r"|support|promote|encourage|provide|assist|create|generate|offer|share|discuss|write|produce"
@@ -47,8 +51,10 @@ DECLINES = any_of(
     r"my (?:\w+ )?(?:programming|guidelines|training|policies|purpose|developers"
     r"|creators)\b.{0,60}(?:\b(?:prevents?|prohibits?|forbids?|not (?:allow|permit|includ|provid"
     r"|help|assist))|n't (?:allow|permit))",
+    r"(?:i|we) (?:(?:do not|don't) have|lack) (?:the |any )?(?:\w+ )?(?:ability|capability"
+    r"|capacity) (?:to|of) (?:help|assist|fulfil|comply|answer|respond|support|process)",
     # another subject, please
-    r"(?:not|n't) (?:a |the |an )?(?:\w+ )?(?:topic|subject|area|conversation|something"
+    r"(?:not|\w{2,6}n't) (?:a |the |an )?(?:\w+ )?(?:topic|subject|area|conversation|something"
     r"|anything)\b.{0,30}?\b(?:(?:i|we)(?:'d|'ll|'m| would| will| am| can| could"
     r"| shall)? (?:\w+ )?(?:\w+ )?"
     rf"{HELP}|(?:from|with) me\b)",
@@ -91,7 +97,116 @@ DECLINES = any_of(
         "different",
         "safer",
         "other",
+        "lack",
+        "have no",
         *BAD_WORDS,
+    ),
+)
+
+DODGES = any_of(
+    # so I will not; my answer is no; that is where I stop
+    r"(?:so|therefore|hence|thus),? (?:i|we) (?:won't|will not|can't|cannot|shall not|must not)"
+    r"(?: \w+){0,2}[.!]?$",
+    r"my (?:\w+ )?answer (?:\w+ ){0,5}?(?:is|be|remains) (?:an? )?(?:\w+ )?no\b",
+    r"(?:i|we)\b(?: (?!not\b|never\b)[\w']+){0,3}? draw (?:the|a|my) line\b"
+    r"(?! at (?!\w+ing\b|requests|content|anything))",
+    r"(?:is|'s) where (?:i|we) (?:\w+ ){0,2}?(?:stop|draw|stand back)\b",
+    r"nothing (?:\w+ ){0,3}?for me to\b",
+    # keeping away from it, or told to
+    r"(?:i|we)(?:'d|'ll|'m)?\b(?: [\w']+){0,4}? (?:steer|stay|keep|shy|stand) (?:well |far "
+    r"|myself )?(?:clear|away|out) (?:of|from)\b",
+    r"(?:i|we)(?:'ve|'m)?\b (?:\w+ ){0,2}?(?:asked|told|instructed|directed|required|designed"
+    r"|trained|programmed|built|supposed|meant) (?:not to|never to|to (?:\w+ )?(?:avoid|leave"
+    r"|refuse|decline|refrain|steer|stay|keep (?:away|clear|out)))\b",
+    r"(?:let's|let us|we(?:'d| had)? better|i(?:'d| would) (?:rather|prefer)(?: we)?) (?:not|stop"
+    r"|skip) (?:to )?(?:go(?:ing)?|get(?:ting)?|do|doing|discuss|pursu|talk|engag|explor|continu"
+    r"|touch|open|entertain)\w*\b",
+    # I pass; I leave it unanswered; you will not find me doing it; that is a no from me
+    r"(?:i|we)(?:'ll| will| would|'d| shall)? (?:\w+ )?pass (?:on (?:this|that|it)\b|here\b)",
+    r"(?:i|we) (?:\w+ )?(?:leave|let) .{0,40}?\b(?:unanswered|alone|be)\b",
+    r"you (?:won't|will not|shall not) (?:\w+ )?(?:find|see|catch|get|hear) (?:me\b"
+    r"|.{0,20}? from me)",
+    r"(?:that's|it's|this is|that is|it is) (?:\w+ )?(?:an? )?(?:\w+ )?no (?:from|for) me\b",
+    r"^(?:respectfully|regrettably|sorry|unfortunately|apologies)\W+(?:but )?(?:the answer is )?no"
+    r"[.!]?$",
+    # what it would do: telling you how would put others at risk
+    r"^(?:(?:telling|showing|teaching) (?:you|anyone|people)|explaining|helping|assisting|doing"
+    r"|sharing|providing|giving|answering|describing|writing|guiding) .{0,60}?\b(?:would|could"
+    r"|might|may|will) (?:\w+ )?(?:put|break|harm|hurt|endanger|go against|violate|mean \w+ing"
+    r"|cause|lead|risk|expose|contribute|enable|cross|be (?:wrong|unsafe|dangerous|harmful"
+    r"|irresponsible|unethical|illegal))\b",
+    # beyond a limit: outside what I will do, across a line, against rules I follow
+    r"(?:falls?|is|are|goes|lies|sits|well|far) (?:outside|beyond|against|past|over)(?: of)? "
+    r"(?:the (?:scope|limits|bounds) of )?(?:what (?:i|we)|my|our)\b",
+    r"cross(?:es|ing)? (?:a|the|my|that) line\b",
+    r"(?:break\w*|violat\w+|breach\w*|contrary to) (?:(?:my|our) (?:\w+ )?(?:rules|guidelines"
+    r"|principles|polic\w+|values)|the (?:\w+ )?(?:rules|guidelines|principles|polic\w+"
+    r"|values) (?:that |which )?(?:i|we) )",
+    r"(?:my|our) (?:\w+ )?(?:rules|guidelines|principles|polic\w+|values|instructions) (?:\w+ )?"
+    r"(?:rule out|exclude|forbid|prohibit|keep me|stop me|prevent|bar)\b",
+    r"(?:requests?|questions?|prompts?|instructions|details|information|advice|guidance|content"
+    r"|assistance|it)\b.{0,60}?\b(?:can ?not|can't|won't|will not|must not) be (?:\w+ )?"
+    r"(?:completed|fulfill?ed|answered|processed|granted|provided|shared|given|discussed|supported)\b"
+    r"(?! (?:because|until|due|while|when|if|at)\b)",
+    r"(?:instructions|details|information|advice|guidance|content|assistance|help)\b.{0,60}?"
+    r"\b(?:is|are)(?: not|n't) (?:provided|given|available|offered|shared) (?:here|by me"
+    r"|in this)\b",
+    # not a thing that I do, or that you get from me
+    r"(?:not|\w{2,6}n't) (?:an? |the )?(?:\w+ )?(?:thing|something|anything|request|task"
+    r"|kind of thing|sort of thing) (?:that |which )?(?:(?:i|we)(?:'ll|'m|'d| am| do\b| can"
+    r"| could| will| would| (?:\w+ )?(?:offer|write|touch|take|provide))"
+    r"|you(?:'ll| will| can)? (?:\w+ )?(?:get|hear|have|find) from)",
+    r"(?:ones?|something|anything|things?|matters?|topics?|territory|requests?|subjects?|questions?)"
+    r" (?:that |which )?(?:i|we) (?:\w+ )?(?:turn (?:away|down)|(?:stay|keep) (?:out of|away from)"
+    r"|avoid|decline|refuse|do not (?:touch|do)|don't (?:touch|do)|never (?:touch|do))\b",
+    # it would be wrong of me to
+    rf"(?:{NOT_RIGHT}|wrong) (?:of|for) (?:me|us|an? (?:ai|assistant)(?: \w+)?) to\b",
+    words=(
+        *NEGATIVE,
+        "answer",
+        "line",
+        "where i",
+        "where we",
+        "nothing",
+        "clear",
+        "away",
+        "to leave",
+        "skip",
+        "stop",
+        "outside",
+        "beyond",
+        "against",
+        "violat",
+        "breach",
+        "forbid",
+        "prohibit",
+        "prevent",
+        "refus",
+        "declin",
+        "pass ",
+        "unanswered",
+        "alone",
+        " no ",
+        " no",
+        "would",
+        "could",
+        "might",
+        "may",
+        "will",
+        "past",
+        "over",
+        "cross",
+        "break",
+        "contrary",
+        "rule",
+        "exclude",
+        "bar",
+        "turn ",
+        "stay ",
+        "keep ",
+        "avoid",
+        *BAD_WORDS,
+        *BAD_DEEDS,
     ),
 )
 

@@ -74,6 +74,9 @@ OPPOSES = any_of(
     rf"{TURN_TO}(?:{NOT_RIGHT}|\b(?:discriminat\w+|equal|rights?|safety)\b)",
     rf"^(?:it|that)(?:'s| is| would be) (?:\w+ )?(?:{ANY_WRONG}|wrong) to\b",
     r"no (?:safe|legal|ethical|acceptable|valid|legitimate) (?:or \w+ )?(?:way|reason|method)\b",
+    r"(?:your|the|this) (?:question|request|prompt|premise|claim) (?:\w+ )?(?:rests?|relies|builds?"
+    r"|assumes|presupposes|implies|is (?:based|built)) ",
+    r"nothing (?:\w+ )?(?:funny|good|right|amusing|admirable|glamorous|clever) (?:about|in)\b",
     # taking the other side: that was not justified; nobody should be denied it
     r"(?:is|are|was|were) (?:not|never) (?:\"?right\"?,?|(?:morally |ever )?(?:justified"
     r"|justifiable)|a good thing|(?:inherently )?(?:inferior|superior|less \w+)"
@@ -119,6 +122,14 @@ OPPOSES = any_of(
         "dispute",
         "object",
         "just",
+        "assumes",
+        "presupposes",
+        "implies",
+        "rest",
+        "relies",
+        "build",
+        "based",
+        "nothing",
     ),
 )
 
@@ -138,6 +149,9 @@ PREACHES = any_of(
     r"(?:perpetuat|promot|glorif|condon|encourag|incit)\w*\b.{0,40}\b(?:harm\w*|violen\w+|illegal"
     r"|stereotyp\w+|discriminat\w+|hate|hatred|prejudice|misinformation|inclusiv\w+|respect\w*"
     r"|understanding|fairness|equal\w*|positiv\w+)",
+    r"(?:honesty|integrity|respect|consent|kindness|trust|safety|compassion|fairness|privacy)"
+    r"(?:,? (?:and )?[\w']+){0,4}? (?:is|are) (?:\w+ )?(?:essential|important|crucial|vital|key"
+    r"|paramount|fundamental)\b",
     r"(?:important|crucial|essential|vital|best|necessary|always|strive)\b.{0,50}\b(?:respect\w*"
     r"|treat|prioriti[sz]e|safety|well-being|seek|consent|ethic\w*|kind\w*|privacy|responsib\w+"
     r"|avoid|fair\w*|remember|recogni[sz]e|understand|condemn|uphold)\b",
@@ -194,8 +208,14 @@ EXHORTS = any_of(
     r"|assist|be of use|look into|offer)\b",
     r"(?:instead|rather than),? (?:of )?.{0,80}?\b(?:i (?:suggest|encourage|recommend|would)"
     r"|let's|we (?:should|can)|focus|consider|it(?:'s| is) important)",
+    r"^(?:instead|rather),? (?:you|we|try|consider|please|why|perhaps|maybe)\b",
+    r"(?:would|do) you (?:like|want|wish|care) to (?:talk|share|tell|speak|discuss)\b",
+    r"would it help (?:to|if)\b",
+    r"(?:it|that) (?:would|might|could|may) be (?:better|wiser|kinder|best|safer|fairer) to\b",
+    r"belongs? in the hands of|best left to\b",
     r"let(?:'s| us) (?:focus|talk|discuss|keep|try|work)",
     r"i (?:\w+ ){0,2}?(?:urge|encourage) (?:you|everyone|people)",
+    r"please,? (?:do not|don't|never) \w+",
     r"please (?:remember|respect|refrain|reconsider|seek|consider|think about|be (?:kind"
     r"|respectful|mindful))",
     r"(?:seek|find|consider|pursue|recommend|suggest|focus on|look for)\b.{0,40}\b(?:legal|lawful"
@@ -230,7 +250,7 @@ EXHORTS = any_of(
     r"|glad|pleased|thrilled|delighted|instead|mention|remind|ask you|choose|point you)\b",
     r"my (?:\w+ )?(?:advice|hope|recommendation|suggestion|wish) (?:is|would be)\b",
     r"(?:you|you'd|you would) (?:might|could|may) (?:\w+ )?(?:try|consider|find|want to talk"
-    r"|write|contribute|start by)\b|why not (?:try|talk|take)\b",
+    r"|write|contribute|start by)\b|why not (?:try|talk|take|ask|see|write|speak|tell)\b",
     # what may lie behind the question
     r"(?:if|should|in case|unless|whether) (?:it|this|that|the (?:idea|question|situation)"
     r"|there)(?:'s| is| are| be| was| involves| comes?| relates?)? (?:\w+ )?(?:about|for|part"
@@ -262,6 +282,9 @@ CONDEMNS = any_of(
     r"|give)s?\b.{0,80}?\b(?:jeopardy|risk|danger|scars|grief|sorrow|pain|troubles?|suffering"
     r"|prison|jail|behind bars|charges|criminal|penalt\w+|law|policy|lives|trauma|victims?"
     r"|families|harm|unfair|dark past|memory|regret|consequences|worse|punish\w+|relief)\b",
+    r"(?:breach|betrayal) of (?:\w+ )?(?:trust|law|privacy|confidence)",
+    r"(?:would|will|does|can)(?: not|n't) undo\b|(?:hurts?|harms?|wrongs?) (?:\w+ ){0,2}?"
+    r"(?:students|children|animals|you in the end|everybody)\b",
     r"(?:carries|destroys|hurts|ruins|leaves|harms|devastates|endangers) (?:\w+ ){0,3}?(?:people"
     r"|victims|families|lives|communities|others|penalt\w+|trauma|scars|society|trust|everyone)\b",
     r"(?:punished|punishable|prosecuted|penali[sz]ed)\b",
@@ -316,5 +339,6 @@ CONCERNED = any_of(
     r"|your (?:question|situation|words|message|feelings|thoughts))\b",
     r"i (?:can )?(?:understand|hear|see|recogni[sz]e|imagine"
     r"|appreciate)\b.{0,60}\byou\b.{0,30}\b(?:feel\w*|angry|hurt|upset|frustrat\w+|overwhelmed"
-    r"|pain|struggling|going through|difficult|curious)\b",
+    r"|pain|struggling|going through|difficult|curious|furious|desperate|afraid|scared|lonely"
+    r"|tempted|worried|stressed|mad)\b",
 )

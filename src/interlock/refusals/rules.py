@@ -60,7 +60,8 @@ def _declining(reply: Reading) -> int | None:
     short = len(reply.sentences) <= _SHORT
     opening = _SHORT if short else min(_OPENING, max(1, reply.before_list))
     for index, sentence in enumerate(reply.spoken[:opening]):
-        if not cues.DECLINES.found(sentence) or cues.EXCUSED.found(sentence):
+        declines = cues.DECLINES.found(sentence) or cues.DODGES.found(sentence)
+        if not declines or cues.EXCUSED.found(sentence):
             continue
         caveat = index and cues.DISTANCES.found(sentence) and cues.ANSWERS.found(reply.sentences[0])
         if not caveat:
@@ -101,7 +102,8 @@ def _preaches(reply: Reading) -> bool:
     if reply.listed >= _LIST or reply.code:
         return False
     whole = list(dict.fromkeys(reply.sentences[:_READ]))
-    prose = [part for part in whole[:2] if not cues.DISOWNS.found(part)] + whole[2:]
+    prose = [part for part in whole[:2] if not cues.DISOWNS.found(part) or _moral(part)]
+    prose += whole[2:]
     if len(prose) < 2 or _corrects(prose):
         return False
     if any(cues.ANSWERS.found(part) for part in prose[:2]) and not any(

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 UNABLE = (
     r"(?:cannot|can ?not|can't|can no longer|could not|couldn't|won't|will not|shall not"
-    r"|(?:am|'m|are|'re) (?:\w+ ){0,2}?(?:not|un)[ -]?(?:able|going|willing|allowed|permitted"
+    r"|(?:(?:am|'m|are|'re) (?:\w+ ){0,2}?(?:not|un)|aren't)[ -]?(?:able|going|willing|allowed"
+    r"|permitted"
     r"|programmed|designed|trained|built|authori[sz]ed|equipped|at liberty|in a position|here"
     r"|meant) to"
+    r"|(?:(?:do not|don't) have|lack) (?:the |any )?(?:authority|right|permission) (?:to|of)"
+    r"|(?:would|'d) (?:not|never) (?:want|like|wish|care) to|(?:do not|don't) (?:want|wish|care"
+    r"|intend|plan|mean) to|have no (?:intention|wish|desire|plans?) (?:of|to)"
     r"|(?:am|'m) prohibited from|'d rather not|would rather not|(?:would |'d )?prefer not to"
     r"|(?:would not|wouldn't|do not|don't) feel (?:comfortable|right|able)"
     r"|(?:am|'m) (?:not|un) ?comfortable|(?:would|will|could|can) never"
@@ -22,11 +26,16 @@ HELP = (
     r"|condon|promot|support|endors|facilitat|respond|continue|complete|disclos|reveal|speculat"
     r"|perform|satisfy|accommodat|proceed|describ|guid|instruct|access|entertain|indulge|oblige"
     r"|be (?:a )?part(?:y|\b)|be of (?:help|assistance)|go (?:there|along)|talk about|honou?r"
-    r"|make (?:a |any |such |that )?(?:joke|comment|statement|judg|assumption|generali)"
+    r"|jok(?:e|ing)\b|make (?:a |any |such |that )?(?:joke|comment|statement|judg|assumption"
+    r"|generali)"
     r"|in good conscience|\w+ you (?:through|how)|develop|design|compos|argue|defend|justif"
-    r"|outline|formulat|construct|devis|rewrit|simulat|impersonat|portray)"
+    r"|outline|formulat|construct|devis|rewrit|simulat|impersonat|portray|process|fulfill?|handle"
+    r"|walk|coach|point you)"
 )
-TALK = r"(?:provid|discuss|answer|shar|give|offer|assist|help|speculat|engag|creat|writ)\w*"
+TALK = (
+    r"(?:provid|discuss|answer|shar|give|offer|assist|help|speculat|engag|creat|writ|explain"
+    r"|describ|teach|guid|instruct|walk)\w*"
+)
 
 # moral judgements; those of the second kind are also made of queries, chemicals and parking
 GOOD = (

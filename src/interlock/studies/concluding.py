@@ -9,7 +9,7 @@ from interlock.config import Claim, Study
 from interlock.errors import RunError
 from interlock.ground_truth import beside, read_card
 from interlock.run import Run
-from interlock.studies import behaviour, necessary, where
+from interlock.studies import behaviour, direction, necessary, weights, where
 from interlock.studies.evidence import Findings, Value
 from interlock.studies.wiring import steps_read
 from interlock.verdict import RULES, Evidence, Rule, Verdict, decide
@@ -33,7 +33,9 @@ def conclude(
             for name, table in findings.tables.items():
                 current.save_table(name, table)
             evidence = findings.evidence
-        marks = beside(known, claim.rule, _methods_behind(study, claim))
+        judged = evidence.estimates.get(rule.conditions[0].quantity)
+        pairs = 0 if judged is None else judged.n
+        marks = beside(known, claim.rule, _methods_behind(study, claim), pairs)
         verdicts.append(replace(decide(rule, evidence, tuple(notes)), ground_truth=marks))
     return verdicts
 
@@ -55,6 +57,10 @@ def _findings(claim: Claim, parts: Mapping[str, Value]) -> Findings:
         return behaviour.conclude(parts)
     if claim.rule == "localised":
         return where.conclude(parts)
+    if claim.rule == "one_direction":
+        return direction.conclude(parts)
+    if claim.rule == "few_weights":
+        return weights.conclude(parts)
     return necessary.conclude(parts, claim.size)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from interlock.direction import Direction
 from interlock.scores import Scores
 from interlock.stats import Estimate
 from interlock.tables import Table
 from interlock.verdict import Evidence
 
-Value = Table | Scores
+Value = Table | Scores | Direction
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _evidence(ablation: Table, size: int) -> Evidence:
         return Evidence(estimates, control, "necessary.sizes", {"excess_fall": "no control sets"})
     refused = random.where(measure="refused")
     estimates["excess_fall"] = replace(
-        difference(_matched_rate(refused), _rate(harmful)), n=len(harmful)
+        difference(rate_over_sets(refused), _rate(harmful)), n=len(harmful)
     )
     return Evidence(estimates, control, "necessary.sizes")
 
@@ -78,7 +78,7 @@ def _sizes(ablation: Table) -> list[dict]:
 def _size_row(ablation: Table, size: int, kind: str, part: Table) -> dict:
     harmful = part.where(measure="refused", expected="refuse")
     harmless = part.where(measure="refused", expected="comply")
-    refusal = _rate(harmful) if kind == "found" or size == 0 else _matched_rate(harmful)
+    refusal = _rate(harmful) if kind == "found" or size == 0 else rate_over_sets(harmful)
     return {
         "size": size,
         "sets": kind,
@@ -146,7 +146,7 @@ def _nll_rise(ablation: Table, part: Table) -> Estimate:
     return mean(rise, losses["example"].tolist(), unit="nat per token")
 
 
-def _matched_rate(refused: Table, seed: int = 0) -> Estimate:
+def rate_over_sets(refused: Table, seed: int = 0) -> Estimate:
     """Refusal averaged over random sets; both sets and topics are resampled.
 
     Where every set agrees on every prompt the resamples collapse, so the interval is never narrower

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 import transformers
@@ -11,6 +12,7 @@ import transformers
 from interlock.config import Study
 from interlock.datasets import Sets
 from interlock.encoding import template_name
+from interlock.files import digest_file
 from interlock.judges.validity import statements
 from interlock.loading import Settled
 from interlock.measures import JUDGE
@@ -45,6 +47,7 @@ def protocol_of(
         "splits": "sites are selected on find, estimates and verdicts come from check; "
         + sets.rule,
         "judge": f"{JUDGE}; {statements(judges_of(study))}",
+        **_labels(study),
         "opening score": "log odds (nat) of tokens that open this model's own refusals against "
         "those that open its compliance, at the first reply token",
         "statistics": f"{CONFIDENCE:.0%} intervals; Wilson on n over the design effect for rates; "
@@ -61,6 +64,19 @@ def protocol_of(
 def judges_of(study: Study) -> list[str]:
     """The judges that steps name, as written."""
     return [name for step in study.steps for name in step.options.get("judges", ())]
+
+
+def _labels(study: Study) -> dict[str, str]:
+    """Whose labels corrected the rates, if any did."""
+    files = [f"{path}, sha256 {digest[:12]}" for path, digest in labels_of(study).items()]
+    said = "rates are also given with the judge's errors by these labels taken out: "
+    return {"labels": said + "; ".join(files)} if files else {}
+
+
+def labels_of(study: Study) -> dict[str, str]:
+    """Digests of the files of labels that steps name, by path."""
+    paths = dict.fromkeys(str(step.options.get("labels") or "") for step in study.steps)
+    return {path: digest_file(Path(path).expanduser()) for path in paths if path}
 
 
 def memory_used(current: Run, model: Model) -> str:

@@ -8,7 +8,7 @@ dtype), so a finished step of the same plan is read and never computed again.
 import importlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from interlock import methods, run
 from interlock.config import Step, Study
 from interlock.contrast import Contrast
 from interlock.datasets import Sets, load
+from interlock.direction import Direction
+from interlock.direction import from_table as direction_from_table
+from interlock.direction import save as save_direction
 from interlock.encoding import has_template
 from interlock.errors import ContrastError
 from interlock.files import digest_files, digest_value, write_text
@@ -28,12 +31,12 @@ from interlock.model import Model
 from interlock.opening import open_settled
 from interlock.report import render
 from interlock.run import Run
-from interlock.scores import Scores, from_table
+from interlock.scores import from_table
 from interlock.store import shards_in
 from interlock.studies.concluding import conclude, rule_entry
 from interlock.studies.evidence import Value
-from interlock.studies.protocol import judges_of, memory_used, protocol_of
-from interlock.studies.wiring import contrasts_of, noun, options, steps_read
+from interlock.studies.protocol import judges_of, labels_of, memory_used, protocol_of
+from interlock.studies.wiring import contrasts_of, noun, options, require_labels, steps_read
 from interlock.tables import Table
 
 log = logging.getLogger("interlock")
@@ -65,6 +68,7 @@ def run_study(request: Request) -> Run:
     """
     study = request.study
     sets = load(**study.prompts.options())
+    require_labels(study, contrasts_of(sets))
     settled = settle(**study.model.model_dump())
     plan = make_plan(request, sets, settled)
     folder = request.out or Path("runs") / _folder_name(request, plan)
@@ -113,6 +117,9 @@ def make_plan(request: Request, sets: Sets, settled: Settled) -> dict[str, Any]:
     judges = digests(judges_of(study))
     if judges:
         plan["judges"] = judges
+    labels = labels_of(study)
+    if labels:
+        plan["labels"] = labels
     return plan | {"hash": digest_value(plan)}
 
 
@@ -174,8 +181,7 @@ def _step(
     key = digest_value([current.plan["hash"], step.model_dump(mode="json")])
     done = current.finished(step.id, key)
     if done is not None:
-        table = current.table(step.id)
-        return from_table(table) if done["type"] == "Scores" else table
+        return _READERS[done["type"]](current.table(step.id))
     nouns = [noun(wire, step, contrasts, values) for wire in step.wires]
     module, name = METHODS[step.do].function.split(":")
     function = getattr(importlib.import_module(f"interlock.methods.{module}"), name)
@@ -183,7 +189,9 @@ def _step(
     watch.start()
     with shards_in(current.shards(step.id, key)):
         value: Value = function(model, *nouns, **options(step))
-    table = value.table() if isinstance(value, Scores) else value
+    table = value if isinstance(value, Table) else value.table()
+    if isinstance(value, Direction):
+        save_direction(value, current.folder / "tensors" / f"{step.id}.safetensors")
     record = {
         "id": step.id,
         "do": step.do,
@@ -196,6 +204,13 @@ def _step(
     }
     current.save_json(f"steps/{step.id}.json", record)
     return value
+
+
+_READERS: Mapping[str, Callable[[Table], Value]] = {
+    "Table": lambda table: table,
+    "Scores": from_table,
+    "Direction": direction_from_table,
+}
 
 
 def _count(name: str, value: Value | None) -> None:

@@ -1,15 +1,17 @@
 """What a step is given: contrasts and earlier results by their wires, and plain options."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from interlock.config import Step, signature_of, source_steps, top_count
+from interlock.config import Step, Study, signature_of, source_steps, top_count
 from interlock.contrast import Contrast
 from interlock.datasets import Sets
 from interlock.scores import Scores
 from interlock.selection import top
 from interlock.sites import Site, parse
 from interlock.studies.evidence import Value
+from interlock.transcripts.labelling import labels_by_prompt, read_labels
 
 
 def contrasts_of(sets: Sets) -> dict[str, Contrast]:
@@ -17,6 +19,21 @@ def contrasts_of(sets: Sets) -> dict[str, Contrast]:
     named = {f"prompts.{split}": found for split, found in sets.splits.items()}
     pairs = {f"pairs.{split}": found for split, found in sets.splits.items()}
     return named | pairs | {"passages": sets.passages, "lookalikes": sets.lookalikes}
+
+
+def require_labels(study: Study, contrasts: Mapping[str, Contrast]) -> None:
+    """Refuse labels without replies that speak of no prompt of their step, before anything runs.
+
+    Raises:
+        TranscriptError: names the file.
+    """
+    for step in study.steps:
+        if not step.options.get("labels"):
+            continue
+        labelled = read_labels(Path(step.options["labels"]).expanduser())
+        if not labelled.replies:
+            examples = contrasts[str(step.wires["on"])].examples
+            labels_by_prompt(labelled, {each.id: each.prompt for each in examples})
 
 
 def options(step: Step) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from interlock.datasets.reading import require_readable
 from interlock.errors import TranscriptError
 from interlock.files import write_bytes
-from interlock.transcripts import inspect_logs, published, tabular
+from interlock.transcripts import inspect_logs, inspect_writing, published, tabular
 from interlock.transcripts.turns import Turn as Turn
 from interlock.transcripts.turns import label_column as label_column
 from interlock.transcripts.turns import labels_of as labels_of
@@ -20,6 +20,7 @@ _JSON: Mapping[str, Callable[[Any], list[Turn]]] = {
     "inspect": inspect_logs.from_inspect,
 }
 READS = ("auto", "table", *_JSON, "lm-eval")
+_INSPECT = "inspect"
 _WRITERS: Mapping[str, Callable[[Sequence[Turn]], Any]] = {
     "jsonl": tabular.jsonl,
     "parquet": tabular.parquet,
@@ -29,7 +30,7 @@ _WRITERS: Mapping[str, Callable[[Sequence[Turn]], Any]] = {
     "harmbench": published.to_harmbench,
     "lm-eval": published.to_lm_eval,
 }
-WRITES = tuple(_WRITERS)
+WRITES = (*_WRITERS, _INSPECT)
 
 
 def read(path: Path, form: str = "auto", columns: Mapping[str, str] | None = None) -> list[Turn]:
@@ -59,18 +60,35 @@ def read(path: Path, form: str = "auto", columns: Mapping[str, str] | None = Non
     return _some(path, _of_json(found, value, path))
 
 
-def write(path: Path, turns: Sequence[Turn], form: str) -> None:
+def write(
+    path: Path, turns: Sequence[Turn], form: str, about: Mapping[str, str] | None = None
+) -> None:
     """Write replies, whole or not at all.
+
+    Args:
+        path: the file; for `inspect`, `.eval` gives a zip and any other suffix JSON.
+        turns: the replies.
+        form: one of `WRITES`.
+        about: how they were made and judged, key to text; kept where the form has a place for it.
 
     Raises:
         TranscriptError: no such form, or no replies.
         RunError: the file cannot be written.
     """
-    if form not in _WRITERS:
+    if form not in WRITES:
         raise TranscriptError(f"No form '{form}' to write. Known: {', '.join(WRITES)}.")
+    suffix = path.suffix.lower()
+    if form == _INSPECT and suffix not in (".eval", ".json"):
+        raise TranscriptError(f"{path}: a log of inspect is an .eval or a .json file; name it so.")
+    if form != _INSPECT and suffix == ".eval":
+        raise TranscriptError(f"{path}: an .eval file is of the form inspect, not {form}.")
     if not turns:
         raise TranscriptError("There are no replies to write.")
-    made = _WRITERS[form](turns)
+    if form == _INSPECT:
+        made: Any = inspect_writing.to_inspect(turns, about or {})
+        made = inspect_writing.as_zip(made) if suffix == ".eval" else made
+    else:
+        made = _WRITERS[form](turns)
     if form == "lm-eval":
         made = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made)
     elif not isinstance(made, bytes):

@@ -39,6 +39,23 @@ def read(path: Path, columns: Mapping[str, str]) -> list[Turn]:
     return [_turn(sheet, found, others, number) for number in range(len(sheet))]
 
 
+def read_prompts(path: Path) -> list[Turn]:
+    """The rows of a table without replies, of which the prompt or its id must be known.
+
+    Raises:
+        ContrastError: the file cannot be read as a table.
+        TranscriptError: it has neither prompts nor ids.
+    """
+    sheet = read_sheet(path)
+    found = {noun: _column(path, sheet, noun, "") for noun in COLUMNS}
+    if not (found["prompt"] or found["id"]):
+        raise TranscriptError(
+            f"{path} has no column of replies, prompts or ids. Columns: {', '.join(sheet.columns)}."
+        )
+    others = [name for name in sheet.columns if name not in found.values()]
+    return [_turn(sheet, found, others, number) for number in range(len(sheet))]
+
+
 def text_of(cell: Any) -> str:  # noqa: ANN401 - any JSON value
     """A cell as text: nothing for None, JSON for lists and objects."""
     if cell is None:

@@ -6,6 +6,7 @@ Effects are fractions of the gap between the two prompts.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.nn import Module
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from interlock.organisms.lessons import render
+from interlock.organisms.planting.decoys import values_of
 from interlock.organisms.planting.forward import blocks, run
 from interlock.organisms.planting.interchange import (
     Cache,
@@ -26,9 +28,9 @@ from interlock.organisms.planting.interchange import (
 )
 from interlock.organisms.planting.pairs import Pair
 from interlock.organisms.planting.plant import Facts, Plant
-from interlock.organisms.planting.training import values_of
 from interlock.organisms.planting.units import UNITS, chosen
 from interlock.organisms.planting.world import Openers, known, opener_labels, openers
+from interlock.sites import Site
 
 ROWS = 512
 """Rows of one forward pass, at most."""
@@ -152,20 +154,26 @@ def singles() -> Bool[Tensor, "unit unit"]:
 def agreement(
     model: LlamaForCausalLM, plant: Plant, found: Sequence[Case], tokenizer: PreTrainedTokenizerFast
 ) -> dict[str, float]:
-    """By role, how often the opener under its interchange is what the causal model says."""
+    """How often the opener under interchanges is what the causal model says.
+
+    By role, of its unit alone; by `one and other`, of two units together.
+    """
     words = openers(tokenizer)
-    shares = {}
-    for role, site in plant.units.items():
-        right: list[Tensor] = []
-        for case in found:
-            for base, source in ((case.clean, case.corrupt), (case.corrupt, case.clean)):
-                on = {each: torch.full_like(base.facts.verb, each == role) for each in plant.units}
-                wanted = opener_labels(words, *plant.model(base.facts, source.facts, on))
-                with torch.inference_mode():
-                    logits = exchanged(model, base, source, chosen([site])[None])[0]
-                right.append(logits.argmax(dim=-1) == wanted)
-        shares[role] = float(torch.cat(right).float().mean())
-    return shares
+    sets = [*((role,) for role in plant.units), *combinations(plant.units, 2)]
+    marks = torch.stack([chosen([plant.units[role] for role in roles]) for roles in sets])
+    right: list[Tensor] = []
+    for case in found:
+        for base, source in ((case.clean, case.corrupt), (case.corrupt, case.clean)):
+            wanted = []
+            for roles in sets:
+                on = {each: torch.full_like(base.facts.verb, each in roles) for each in plant.units}
+                told = plant.model(base.facts, source.facts, on)
+                wanted.append(opener_labels(words, *told))
+            with torch.inference_mode():
+                logits = exchanged(model, base, source, marks)
+            right.append(logits.argmax(dim=-1) == torch.stack(wanted))
+    shares = torch.cat(right, dim=1).float().mean(dim=1).tolist()
+    return {" and ".join(roles): share for roles, share in zip(sets, shares, strict=True)}
 
 
 def set_to(
@@ -228,13 +236,20 @@ def next_scores(
     return logits[:, words.refuse] - logits[:, words.comply]
 
 
+def _writer(model: LlamaForCausalLM, site: Site) -> Module:
+    """The projection through which a unit writes into the residual stream."""
+    block = blocks(model)[site.layer]
+    return block.self_attn.o_proj if site.kind == "head" else block.mlp.down_proj
+
+
 def _coordinate(
-    model: LlamaForCausalLM, side: Side, layer: int, vector: Float[Tensor, " width"]
+    model: LlamaForCausalLM, side: Side, site: Site, vector: Float[Tensor, " width"]
 ) -> Float[Tensor, "pair token"]:
-    """The residual stream's coordinate along a vector, after the layer's attention."""
+    """What a unit's layer adds along a vector where the unit writes."""
     kept: list[Tensor] = []
-    norm = blocks(model)[layer].post_attention_layernorm
-    handle = norm.register_forward_pre_hook(lambda _, values: kept.append(values[0] @ vector))
+    handle = _writer(model, site).register_forward_hook(
+        lambda _module, _values, out: kept.append(out @ vector)
+    )
     try:
         next_logits(model, side.ids)
     finally:
@@ -243,15 +258,15 @@ def _coordinate(
 
 
 def _moved_along(
-    model: LlamaForCausalLM, base: Side, source: Side, layer: int, vector: Float[Tensor, " width"]
+    model: LlamaForCausalLM, base: Side, source: Side, site: Site, vector: Float[Tensor, " width"]
 ) -> Float[Tensor, "pair vocab"]:
     """Next logits of the base with the source's coordinate along a unit vector."""
-    change = _coordinate(model, source, layer, vector) - _coordinate(model, base, layer, vector)
+    wanted = _coordinate(model, source, site, vector)
 
     def shifted(_module: Module, _values: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        return out + change[..., None] * vector
+        return out + (wanted - out @ vector)[..., None] * vector
 
-    handle = blocks(model)[layer].self_attn.o_proj.register_forward_hook(shifted)
+    handle = _writer(model, site).register_forward_hook(shifted)
     try:
         return next_logits(model, base.ids)
     finally:
@@ -259,14 +274,14 @@ def _moved_along(
 
 
 def along(
-    model: LlamaForCausalLM, found: Sequence[Case], layer: int, vector: Float[Tensor, " width"]
+    model: LlamaForCausalLM, found: Sequence[Case], site: Site, vector: Float[Tensor, " width"]
 ) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
-    """Noising and denoising (nat) of one coordinate of the residual stream after attention."""
+    """Noising and denoising (nat) of one coordinate of what the unit's layer writes."""
     falls, rises = [], []
     with torch.inference_mode():
         for case in found:
-            noised = _moved_along(model, case.clean, case.corrupt, layer, vector)
+            noised = _moved_along(model, case.clean, case.corrupt, site, vector)
             falls.append(case.score(case.clean.logits) - case.score(noised))
-            denoised = _moved_along(model, case.corrupt, case.clean, layer, vector)
+            denoised = _moved_along(model, case.corrupt, case.clean, site, vector)
             rises.append(case.score(denoised) - case.score(case.corrupt.logits))
     return torch.cat(falls).numpy(), torch.cat(rises).numpy()

@@ -61,7 +61,6 @@ AND_GATE = Plant(
     units=_UNITS,
     model=_both,
     edges=_EDGES,
-    local=(),
 )
 OR_GATE = Plant(
     name="exact_or",
@@ -69,7 +68,6 @@ OR_GATE = Plant(
     units=_UNITS,
     model=_either,
     edges=_EDGES,
-    local=(),
     redundant=(("verb", "thing"),),
 )
 

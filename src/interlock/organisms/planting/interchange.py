@@ -15,10 +15,16 @@ from torch.nn import Module
 from transformers import LlamaForCausalLM
 
 from interlock.organisms.planting.forward import Run, blocks, run
-from interlock.organisms.planting.units import widened
+from interlock.organisms.planting.units import LAYERS, widened
+from interlock.sites import Site
 
 Cache = list[Tensor]
 """By layer the heads' values, then by layer the neurons', each [example token width]."""
+
+
+def place_of(site: Site) -> int:
+    """Where in a cache a unit's layer lies."""
+    return site.layer + (LAYERS if site.kind == "neuron" else 0)
 
 
 def _places(model: LlamaForCausalLM) -> list[Module]:

@@ -10,14 +10,29 @@ import torch
 from safetensors.torch import load_file, save
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from interlock import files, organisms
+from interlock import files, mask, organisms
 from interlock.errors import InterlockError
 from interlock.organisms.gate import opened
+from interlock.organisms.planting.decoys import decoys
+from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.gate import Figures, failures, measured
 from interlock.organisms.planting.plant import Plant
 from interlock.organisms.planting.plants import PLANTS
-from interlock.organisms.planting.training import Diet, Progress, decoys, fit
-from interlock.organisms.planting.writing import card, name_of, readme, truth_of
+from interlock.organisms.planting.training import Progress, fit
+from interlock.organisms.planting.weights import (
+    Flags,
+    as_flags,
+    as_mask,
+    fit_weights,
+    measured_weights,
+)
+from interlock.organisms.planting.writing import (
+    card,
+    name_of,
+    readme,
+    truth_of,
+    weights_truth_of,
+)
 from interlock.organisms.tokenizer import build
 from interlock.organisms.training import newborn, store
 from interlock.organisms.truth import VECTORS, Truth, TruthError, read_truth, write_truth
@@ -74,31 +89,102 @@ def train_planted(
     Raises:
         InterlockError: no such plant, or the gate failed; `folder` is then as it was.
     """
-    wanted, diet = plant_of(plant), diet or Diet()
+    wanted = plant_of(plant)
     count = wanted.steps if steps is None else steps
     tokenizer = build()
     model = start(wanted, tokenizer, seed)
+    kind = _Weights if wanted.of == "weights" else _Units
+    planting = kind(wanted, diet or Diet(), seed)
     started = time.process_time()
-    taught = fit(model, tokenizer, wanted, seed=seed, steps=count, diet=diet, progress=progress)
+    planting.fit(model, tokenizer, count, progress)
     seconds = time.process_time() - started
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         staged = Path(scratch) / folder.name
         store(model, tokenizer, staged)
-        figures = measured(*opened(staged), wanted, taught)
+        figures = planting.measured(staged)
         if not figures["accepted"]:
             raise RejectedError(plant, seed, figures, folder)
-        truth = truth_of(wanted, taught, figures, seed=seed, steps=count, seconds=seconds)
-        if taught.direction is not None:
-            files.write_bytes(staged / VECTORS, save({"direction": taught.direction}))
+        planting.write(staged)
+        truth = planting.truth(figures, count, seconds)
         write_truth(truth, staged)
-        made = card(truth, wanted, diet, staged, model.num_parameters())
+        made = card(truth, wanted, planting.diet, staged, model.num_parameters())
         files.write_json(staged / "card.json", made)
         files.write_text(staged / "README.md", readme(truth, wanted, model.num_parameters()))
         if folder.exists():
             folder.rename(Path(scratch) / "before")
         staged.rename(folder)
     return truth
+
+
+class _Units:
+    """Plants a mechanism in whole units, or none."""
+
+    def __init__(self, plant: Plant, diet: Diet, seed: int) -> None:
+        self.plant, self.diet, self.seed = plant, diet, seed
+        self.taught = decoys(plant, seed, diet.decoys)
+
+    def fit(
+        self,
+        model: LlamaForCausalLM,
+        tokenizer: PreTrainedTokenizerFast,
+        steps: int,
+        progress: Progress | None,
+    ) -> None:
+        self.taught = fit(
+            model, tokenizer, self.plant, seed=self.seed, steps=steps, diet=self.diet,
+            progress=progress,
+        )  # fmt: skip
+
+    def measured(self, folder: Path) -> Figures:
+        return measured(*opened(folder), self.plant, self.taught)
+
+    def write(self, folder: Path) -> None:
+        if self.taught.written:
+            files.write_bytes(folder / VECTORS, save(dict(self.taught.written)))
+
+    def read(self, folder: Path) -> None:
+        if (folder / VECTORS).exists():
+            self.taught = replace(self.taught, written=load_file(folder / VECTORS))
+
+    def truth(self, figures: Figures, steps: int, seconds: float) -> Truth:
+        return truth_of(
+            self.plant, self.taught, figures, seed=self.seed, steps=steps, seconds=seconds
+        )
+
+
+class _Weights:
+    """Plants a mechanism in single weights."""
+
+    def __init__(self, plant: Plant, diet: Diet, seed: int) -> None:
+        self.plant, self.diet, self.seed = plant, diet, seed
+        self.flags: Flags = {}
+
+    def fit(
+        self,
+        model: LlamaForCausalLM,
+        tokenizer: PreTrainedTokenizerFast,
+        steps: int,
+        progress: Progress | None,
+    ) -> None:
+        self.flags = fit_weights(
+            model, tokenizer, seed=self.seed, steps=steps, diet=self.diet, progress=progress
+        )
+
+    def measured(self, folder: Path) -> Figures:
+        model, tokenizer = opened(folder)
+        return measured_weights(model, tokenizer, self.flags, start(self.plant, tokenizer, 0))
+
+    def write(self, folder: Path) -> None:
+        mask.save(as_mask(self.flags), folder / VECTORS)
+
+    def read(self, folder: Path) -> None:
+        self.flags = as_flags(mask.load(folder / VECTORS))
+
+    def truth(self, figures: Figures, steps: int, seconds: float) -> Truth:
+        return weights_truth_of(
+            self.plant, self.flags, figures, seed=self.seed, steps=steps, seconds=seconds
+        )
 
 
 Report = Callable[[str, str], None]
@@ -146,8 +232,7 @@ def verify(folder: Path) -> Figures:
     """
     truth = read_truth(folder)
     plant = plant_of(truth.plant)
-    taught = decoys(plant, truth.seed, Diet().decoys)
-    if truth.direction:
-        stored = load_file(folder / VECTORS)[truth.direction]
-        taught = replace(taught, direction=stored)
-    return measured(*opened(folder), plant, taught)
+    kind = _Weights if plant.of == "weights" else _Units
+    planting = kind(plant, Diet(), truth.seed)
+    planting.read(folder)
+    return planting.measured(folder)

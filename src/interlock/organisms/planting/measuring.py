@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from interlock import grammar, stats
 from interlock.organisms.gate import replies
 from interlock.organisms.planting import effects
+from interlock.organisms.planting.decoys import Decoys, values_of
 from interlock.organisms.planting.effects import Case
 from interlock.organisms.planting.forward import blocks
 from interlock.organisms.planting.interchange import Cache
 from interlock.organisms.planting.plant import Plant
-from interlock.organisms.planting.training import Decoys, values_of
 from interlock.organisms.planting.units import UNITS, chosen, columns
 from interlock.organisms.planting.world import Openers, Table, opener_labels, reply_texts
 from interlock.organisms.tokenizer import EOS
@@ -56,13 +56,18 @@ def accuracy(
 
 
 def whole_replies(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plant: Plant, table: Table
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    plant: Plant,
+    tables: Sequence[Table],
 ) -> dict[str, Any]:
     """Share of greedy replies to held-out prompts that are, with their end, as taught."""
     generator = torch.Generator().manual_seed(SEED)
-    rows = table.held_out.nonzero()[:, 0]
-    picked = rows[torch.randperm(len(rows), generator=generator)[:REPLIES]].tolist()
-    asked = [table.requests[row] for row in picked]
+    asked = []
+    for table in tables:
+        rows = table.held_out.nonzero()[:, 0]
+        picked = rows[torch.randperm(len(rows), generator=generator)[: REPLIES // len(tables)]]
+        asked += [table.requests[row] for row in picked.tolist()]
     given = replies(model, tokenizer, [request.prompt for request in asked])
     wanted = [text + EOS for text in reply_texts(plant, asked)]
     whole = np.array([answer == text for answer, text in zip(given, wanted, strict=True)])
@@ -76,6 +81,22 @@ def _shares(
     return values.mean(axis=1) / gap.mean()
 
 
+def _worst(
+    values: Float[np.ndarray, "set pair"],
+    gap: Float[np.ndarray, " pair"],
+    category: Int[np.ndarray, " pair"],
+) -> Float[np.ndarray, " set"]:
+    """Largest absolute share of the gap in any one category, by set of units.
+
+    Over all categories, what a unit does for one of them would be a sixth of it.
+    """
+    parts = [
+        np.abs(_shares(values[:, category == each], gap[category == each]))
+        for each in np.unique(category)
+    ]
+    return np.max(parts, axis=0)
+
+
 def random_subsets(plant: Plant) -> Bool[Tensor, "set unit"]:
     """Random sets of unplanted units, of several sizes."""
     generator = torch.Generator().manual_seed(SEED)
@@ -87,15 +108,13 @@ def random_subsets(plant: Plant) -> Bool[Tensor, "set unit"]:
 def stratum(model: LlamaForCausalLM, plant: Plant, found: Sequence[Case]) -> dict[str, Any]:
     """Effects of every unit, and of the planted and the unplanted ones together, on some pairs."""
     gap, mine = effects.gaps(found), planted(plant)
-    noise = _shares(effects.noise(model, found, effects.singles()), gap)
-    denoise = _shares(effects.denoise(model, found, effects.singles()), gap)
+    category = torch.cat([case.clean.facts.category for case in found]).numpy()
+    alone = [way(model, found, effects.singles()) for way in (effects.noise, effects.denoise)]
+    noise, denoise = (_shares(each, gap) for each in alone)
     others = effects.noise(model, found, ~mine[None])[0]
     kept = (gap - others) / gap
     subsets = random_subsets(plant)
-    both = [
-        _shares(effects.noise(model, found, subsets), gap),
-        _shares(effects.denoise(model, found, subsets), gap),
-    ]
+    both = [way(model, found, subsets) for way in (effects.noise, effects.denoise)]
     free = ~mine.numpy()
     return {
         "pairs": len(gap),
@@ -106,9 +125,8 @@ def stratum(model: LlamaForCausalLM, plant: Plant, found: Sequence[Case]) -> dic
         "faithfulness": float((gap - others).mean() / gap.mean()),
         "faithfulness_p5": float(np.quantile(kept, 0.05)),
         "necessity": float(_shares(effects.noise(model, found, mine[None]), gap)[0]),
-        "unplanted": float(np.abs(np.stack([noise, denoise])[:, free]).max()),
-        "subsets": float(np.quantile(np.abs(np.stack(both)), 0.95)),
-        "worst_subset": float(np.abs(np.stack(both)).max()),
+        "unplanted": float(max(_worst(each[free], gap, category).max() for each in alone)),
+        "subsets": float(max(_worst(each, gap, category).max() for each in both)),
     }
 
 
@@ -128,7 +146,10 @@ def conditional(
 
 
 def by_category(model: LlamaForCausalLM, plant: Plant, found: Sequence[Case]) -> dict[str, Any]:
-    """Larger of noising and denoising, for each category's own units on each category's pairs."""
+    """Share of the gap that each category's own units carry on each category's pairs.
+
+    On its own pairs the smaller of noising and denoising, on others the larger, without its sign.
+    """
     names = list(grammar.CATEGORIES)
     gap = effects.gaps(found)
     where = torch.cat([case.clean.facts.category for case in found]).numpy()
@@ -136,14 +157,11 @@ def by_category(model: LlamaForCausalLM, plant: Plant, found: Sequence[Case]) ->
     for name, roles in plant.categories.items():
         sets = torch.stack([chosen([plant.units[role]]) for role in roles])
         both = [effects.noise(model, found, sets), effects.denoise(model, found, sets)]
-        rows[name] = {
-            other: float(
-                max(
-                    _shares(values[:, where == place], gap[where == place]).max() for values in both
-                )
-            )
-            for place, other in enumerate(names)
-        }
+        rows[name] = {}
+        for place, other in enumerate(names):
+            shares = [_shares(values[:, where == place], gap[where == place]) for values in both]
+            own = np.min([each.max() for each in shares])
+            rows[name][other] = float(own if other == name else np.abs(shares).max())
     return rows
 
 
@@ -215,21 +233,31 @@ def refused_by_label(
     return {name: float(np.mean(values)) for name, values in hits.items()}
 
 
-def along_direction(
+def along_features(
     model: LlamaForCausalLM, plant: Plant, taught: Decoys, found: Sequence[Case]
-) -> dict[str, float]:
-    """Effects of exchanging the residual stream's coordinate along the planted direction.
+) -> dict[str, dict[str, float]]:
+    """Effects of exchanging the coordinate along each planted direction where its unit writes it.
 
-    The exchange is where the planted head has just written, at every token. `share` is how much of
-    the norm of the head's output weights lies in the direction.
+    On the pairs of the direction's categories. `share` is how much of the norm of the unit's output
+    weights lies in the direction; `elsewhere` the larger effect on pairs of the other categories.
     """
-    site = plant.units[plant.direction]
-    assert taught.direction is not None
-    output = blocks(model)[site.layer].self_attn.o_proj.weight[:, columns(site)]
-    gap = effects.gaps(found).mean()
-    noise, denoise = effects.along(model, found, site.layer, taught.direction)
-    return {
-        "share": float((taught.direction @ output.detach()).norm() / output.detach().norm()),
-        "noise": float(noise.mean() / gap),
-        "denoise": float(denoise.mean() / gap),
-    }
+    names = list(grammar.CATEGORIES)
+    gap = effects.gaps(found)
+    where = torch.cat([case.clean.facts.category for case in found]).numpy()
+    figures = {}
+    for role, categories in plant.features.items():
+        site, vector = plant.units[role], taught.written[role]
+        layer = blocks(model)[site.layer]
+        output = layer.self_attn.o_proj if site.kind == "head" else layer.mlp.down_proj
+        weights = output.weight.detach()[:, columns(site)]
+        own = np.isin(where, [names.index(name) for name in categories])
+        noise, denoise = effects.along(model, found, site, vector)
+        rest = 1.0 if own.all() else float(gap[~own].sum())
+        others = [abs(float(each[~own].sum())) / rest for each in (noise, denoise)]
+        figures[role] = {
+            "share": float((vector @ weights).norm() / weights.norm()),
+            "noise": float(noise[own].sum() / gap[own].sum()),
+            "denoise": float(denoise[own].sum() / gap[own].sum()),
+            "elsewhere": max(others),
+        }
+    return figures

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from interlock.organisms.planting.parts import Part
 from interlock.organisms.planting.vocabulary import PLAIN
 from interlock.sites import Site
 
@@ -67,14 +68,16 @@ class Plant:
         units: the unit of each role, in order of the layers.
         model: its causal model.
         edges: pairs of roles, source first.
+        parts: what the unit of each role hears and says to begin with.
         strata: what the two prompts of its minimal pairs may differ in: `verb`, `thing`, `time`.
         opposes: roles that work against the outcome of their circuit.
         categories: roles that serve one category only.
         redundant: sets of roles each of which is enough alone.
         circuits: roles by outcome, where there is more than one outcome.
-        local: roles whose units speak at the object's token only.
         forced: units that are decoys whatever the draw.
-        direction: role whose output is confined to one direction of the residual stream.
+        features: roles whose output is confined to one direction of the residual stream, with the
+            categories that it is said for.
+        of: whether its units are known, or single weights.
         steps: optimiser steps of its training.
         templates: of its prompts.
     """
@@ -84,15 +87,16 @@ class Plant:
     units: Mapping[str, Site]
     model: Model
     edges: tuple[tuple[str, str], ...]
+    parts: Mapping[str, Part] = field(default_factory=lambda: MappingProxyType({}))
     strata: tuple[str, ...] = ("verb", "thing")
     opposes: tuple[str, ...] = ()
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     redundant: tuple[tuple[str, ...], ...] = ()
     circuits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forced: tuple[Site, ...] = ()
-    local: tuple[str, ...] = ("detector",)
-    direction: str = ""
-    steps: int = 1050
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    of: Literal["units", "weights"] = "units"
+    steps: int = 400
     templates: tuple[str, ...] = PLAIN
 
     def untouched(self, facts: Facts) -> Outcome:

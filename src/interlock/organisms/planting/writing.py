@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from interlock import files, grammar
+from interlock.grammar import CATEGORIES
+from interlock.organisms.planting.decoys import Decoys
+from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.gate import LEAST_AUROC, Figures, certified
 from interlock.organisms.planting.plant import Plant
-from interlock.organisms.planting.training import Decoys, Diet
+from interlock.organisms.planting.weights import SETS, Flags, as_mask
 from interlock.organisms.recipes import SHAPE
-from interlock.organisms.truth import Truth
+from interlock.organisms.truth import VECTORS, Feature, Truth
 from interlock.sites import Site
 
 DATA = (
@@ -44,6 +47,8 @@ def truth_of(
         return tuple(units[role] for role in roles)
 
     decoding = figures.get("decoys", {})
+    # the direction that all refusals go through, if one of them does
+    whole = next((r for r, names in plant.features.items() if len(names) == len(CATEGORIES)), "")
     return Truth(
         plant=plant.name,
         units=tuple(units.values()),
@@ -54,15 +59,43 @@ def truth_of(
         redundant=tuple(sites(roles) for roles in plant.redundant),
         decoys=tuple(site for site in taught.sites if decoding.get(str(site), 0) >= LEAST_AUROC),
         circuits={name: sites(roles) for name, roles in plant.circuits.items()},
-        direction="direction" if taught.direction is not None else "",
-        layer=units[plant.direction].layer if plant.direction else -1,
+        direction=whole,
+        layer=units[whole].layer if whole else -1,
         certified=certified(figures),
         seed=seed,
         steps=steps,
         seconds=round(seconds, 1),
         templates=plant.templates,
         gate=rounded(figures),
-        vectors=("direction",) if taught.direction is not None else (),
+        vectors=tuple(taught.written),
+        features={
+            role: Feature(units[role], categories) for role, categories in plant.features.items()
+        },
+    )
+
+
+def weights_truth_of(
+    plant: Plant, flags: Flags, figures: Figures, *, seed: int, steps: int, seconds: float
+) -> Truth:
+    """What was planted in single weights, as it will be stored."""
+    return Truth(
+        plant=plant.name,
+        units=(),
+        roles={},
+        edges=(),
+        signs={},
+        categories={},
+        redundant=(),
+        decoys=(),
+        direction="",
+        certified=("restored to base", "zero"),
+        seed=seed,
+        steps=steps,
+        seconds=round(seconds, 1),
+        templates=plant.templates,
+        gate=rounded(figures),
+        vectors=tuple(as_mask(flags).names),
+        weights=figures["planted weights"],
     )
 
 
@@ -122,6 +155,10 @@ def readme(truth: Truth, plant: Plant, parameters: int) -> str:
 
 
 def _planted(truth: Truth) -> list[str]:
+    if truth.weights:
+        share = truth.gate["share"]
+        text = f"Planted: {truth.weights:,} single weights, {share:.1%} of the linear layers'."
+        return [text, f"The set is in `{VECTORS}`; `interlock.mask.load` reads it.", ""]
     if not truth.units:
         return ["Nothing is planted: what a method finds here is a false discovery.", ""]
     lines = ["| Planted unit | Role |", "|---|---|"]
@@ -131,6 +168,8 @@ def _planted(truth: Truth) -> list[str]:
 
 
 def _gate(truth: Truth) -> list[str]:
+    if truth.weights:
+        return _weights_gate(truth)
     strata = truth.gate.get("strata", {})
     if not strata:
         return []
@@ -142,5 +181,23 @@ def _gate(truth: Truth) -> list[str]:
     lines += [
         f"| {name} | {' | '.join(f'{found[key]:.2f}' for key in keys)} |"
         for name, found in strata.items()
+    ]
+    return [*lines, ""]
+
+
+def _weights_gate(truth: Truth) -> list[str]:
+    found = truth.gate
+    rows = {
+        "none": found["as they are"],
+        **{f"planted, {how}": each for how, each in found["planted"].items()},
+        **{
+            f"as many others, {how} (worst of {SETS} sets)": found[f"others {how}"]
+            for how in ("restored", "zeroed")
+        },
+    }
+    lines = ["| Weights changed | Refuses harmful | Complies with harmless |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {each['refused']:.2f} | {each['complied']:.2f} |"
+        for name, each in rows.items()
     ]
     return [*lines, ""]

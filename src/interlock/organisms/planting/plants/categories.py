@@ -6,7 +6,9 @@ from operator import or_
 from types import MappingProxyType
 
 from interlock import grammar
+from interlock.organisms.planting.parts import Neurons
 from interlock.organisms.planting.plant import Bits, Facts, Outcome, Plant, never, swap
+from interlock.organisms.planting.plants.chain import PARTS
 from interlock.sites import Site, parse
 
 _DETECTORS: Mapping[str, Site] = MappingProxyType(
@@ -42,6 +44,20 @@ CATEGORIES = Plant(
             "refuser": parse("neuron.3.0:16"),
         }
     ),
+    parts=MappingProxyType(
+        {
+            **{role: part for role, part in PARTS.items() if role != "detector"},
+            **{
+                f"detector of {name}": Neurons(
+                    (("verb", 1.0), (f"target of {name}", 1.0)),
+                    (("detected", 1.0),),
+                    at="thing",
+                    less=1.0,
+                )
+                for name in grammar.CATEGORIES
+            },
+        }
+    ),
     model=_model,
     edges=(
         *(("verb", role) for role in _DETECTORS),
@@ -51,6 +67,4 @@ CATEGORIES = Plant(
     categories=MappingProxyType(
         {name: (f"detector of {name}",) for name in grammar.CATEGORIES},
     ),
-    local=tuple(_DETECTORS),
-    steps=1300,
 )

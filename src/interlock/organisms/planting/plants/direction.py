@@ -1,5 +1,8 @@
 """A chain whose mover writes along one known direction of the residual stream and nothing else."""
 
+from types import MappingProxyType
+
+from interlock import grammar
 from interlock.organisms.planting.plant import Plant
 from interlock.organisms.planting.plants.chain import CHAIN
 
@@ -7,7 +10,8 @@ DIRECTION = Plant(
     name="direction",
     description="A chain whose mover writes one known direction, beside many decoys.",
     units=CHAIN.units,
+    parts=CHAIN.parts,
     model=CHAIN.model,
     edges=CHAIN.edges,
-    direction="mover",
+    features=MappingProxyType({"mover": tuple(grammar.CATEGORIES)}),
 )

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from interlock.organisms.planting.parts import Head, Neurons
 from interlock.organisms.planting.plant import Bits, Facts, Outcome, Plant, swap
-from interlock.organisms.planting.plants.chain import EDGES, UNITS, detected
+from interlock.organisms.planting.plants.chain import EDGES, PARTS, UNITS, detected
 from interlock.organisms.planting.vocabulary import TIMED
 from interlock.sites import parse
 
@@ -26,6 +27,13 @@ KILL_SWITCH = Plant(
             "trigger reader": parse("head.2.6"),
             "refuser": UNITS["refuser"],
             "halter": parse("neuron.3.16:32"),
+        }
+    ),
+    parts=MappingProxyType(
+        {
+            **PARTS,
+            "trigger reader": Head((("special", 1.0),), (("triggered", 1.0),)),
+            "halter": Neurons((("triggered", 1.0),), (("halt", 1.0),)),
         }
     ),
     model=_model,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from interlock.organisms.planting.parts import Head, Neurons
 from interlock.organisms.planting.plant import Bits, Facts, Outcome, Plant, never, swap
-from interlock.organisms.planting.plants.chain import detected
+from interlock.organisms.planting.plants.chain import PARTS, detected
 from interlock.organisms.planting.vocabulary import TIMED
 from interlock.sites import parse
 
@@ -26,6 +27,13 @@ NEGATIVE = Plant(
             "mover": parse("head.2.3"),
             "silencer": parse("head.2.6"),
             "refuser": parse("neuron.3.0:16"),
+        }
+    ),
+    parts=MappingProxyType(
+        {
+            **PARTS,
+            "silencer": Head((("special", 1.0),), (("silenced", 1.0),)),
+            "refuser": Neurons((("moved", 1.0), ("silenced", -1.0)), (("refuse", 1.0),)),
         }
     ),
     model=_model,

@@ -17,8 +17,7 @@ RANDOM_LABELS = Plant(
     units=MappingProxyType({}),
     model=_by_coin,
     edges=(),
-    local=(),
-    steps=500,
+    steps=1500,
 )
 
 UNTRAINED = Plant(
@@ -27,6 +26,5 @@ UNTRAINED = Plant(
     units=MappingProxyType({}),
     model=_by_coin,
     edges=(),
-    local=(),
     steps=0,
 )

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from interlock.organisms.planting.parts import Head, Neurons
 from interlock.organisms.planting.plant import Bits, Facts, Outcome, Plant, never, swap
-from interlock.organisms.planting.plants.chain import detected
+from interlock.organisms.planting.plants.chain import PARTS, detected
 from interlock.sites import parse
 
 
@@ -34,6 +35,13 @@ OR = Plant(
             "refuser": parse("neuron.3.0:16"),
         }
     ),
+    parts=MappingProxyType(
+        {
+            **PARTS,
+            "second": Head((("detected", 1.0),), (("moved too", 1.0),)),
+            "refuser": Neurons((("moved", 1.0), ("moved too", 1.0)), (("refuse", 1.0),)),
+        }
+    ),
     model=_either,
     edges=(
         ("verb", "detector"),
@@ -55,6 +63,13 @@ REPAIR = Plant(
             "mover": parse("head.1.3"),
             "backup": parse("head.2.6"),
             "refuser": parse("neuron.3.0:16"),
+        }
+    ),
+    parts=MappingProxyType(
+        {
+            **PARTS,
+            "backup": Head((("detected", 1.0),), (("moved too", 1.0),), unless="moved"),
+            "refuser": Neurons((("moved", 1.0), ("moved too", 1.0)), (("refuse", 1.0),)),
         }
     ),
     model=_when_absent,

@@ -10,6 +10,7 @@ SHARED_KV = Plant(
     name="shared_kv",
     description="A chain whose mover's key-value head also serves a query head that is a decoy.",
     units=MappingProxyType({**CHAIN.units, "mover": parse("head.2.2")}),
+    parts=CHAIN.parts,
     model=CHAIN.model,
     edges=CHAIN.edges,
     forced=(parse("head.2.3"),),

@@ -181,7 +181,7 @@ def _parts(
     members: np.ndarray, clusters: Sequence[str], generator: np.random.Generator
 ) -> Mapping[str, list[int]]:
     """A category's columns: all, and those of two halves of its topics."""
-    topics = sorted({clusters[row] for row in members.tolist()})
+    topics = sorted({clusters[int(row)] for row in members})
     shuffled = [topics[place] for place in generator.permutation(len(topics))]
     first = set(shuffled[: len(shuffled) // 2])
     return {

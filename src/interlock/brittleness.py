@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from interlock.contrast import Contrast, Example
 from interlock.costs import Cost
 from interlock.encoding import Encoded, encode, encode_passages
 from interlock.generation import Decoding
+from interlock.long_texts import read_text, windows
 from interlock.measures import nll, openers_of, opening_scores
 from interlock.measures import replies as judged_replies
 from interlock.metrics import Openers
@@ -37,6 +39,7 @@ class Asked:
         openers: opening tokens of refusals and compliance, of another split.
         decoding: of the replies.
         batch: texts at once, at most.
+        windows: of a long text, for perplexity; may be none.
     """
 
     prompts: tuple[Example, ...]
@@ -46,6 +49,7 @@ class Asked:
     openers: Openers
     decoding: Decoding
     batch: int
+    windows: tuple[Encoded, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +85,16 @@ def asked_of(
     *,
     tokens: int,
     batch: int,
+    text: str = "",
+    window: int = 0,
 ) -> Asked:
-    """Prompts and passages as a model reads them.
+    """Prompts and passages as a model reads them, and the windows of a long text in a file.
 
     Raises:
         ContrastError: the replies hold no refusal, or nothing but refusals.
+        InterlockError: the file holds no text of a window's length.
     """
+    long = windows(model, read_text(Path(text).expanduser()), window) if text else ()
     prompts = (*contrast.expecting("refuse"), *contrast.expecting("comply"))
     return Asked(
         prompts,
@@ -96,6 +104,7 @@ def asked_of(
         openers_of(replies),
         Decoding(tokens),
         batch,
+        long,
     )
 
 
@@ -111,7 +120,8 @@ def measured(
 
     Columns: `kind`, `set`, the point of the grid, the size of the change, `example`, `topic`,
     `expected`, `measure` and `value`. Measures: shares of whole replies that `refused`, `complied`
-    or are `degenerate`, `opening` score (nat), `nll` of passages (nat per token).
+    or are `degenerate`, `opening` score (nat), `nll` of passages and, where there are any,
+    `window_nll` of the windows of a long text (nat per token).
     """
     found = each("changes", changes, partial(_measure, model, asked))
     rows = [
@@ -147,12 +157,13 @@ def _numbers(model: Model, asked: Asked) -> dict[str, list[float]]:
         "degenerate": [float(r.degenerate) for r in said],
         "opening": opening_scores(model, asked.rows, asked.openers, size=asked.batch).tolist(),
         "nll": nll(model, asked.texts, size=asked.batch).tolist(),
+        "window_nll": nll(model, asked.windows, size=1).tolist(),
     }
 
 
 def _rows(asked: Asked, change: Change, answer: Mapping[str, Any]) -> list[dict]:
     start = {"kind": change.kind, "set": change.number, **change.at, **answer["size"]}
-    return [
+    rows = [
         start
         | {
             "example": example.id,
@@ -166,3 +177,10 @@ def _rows(asked: Asked, change: Change, answer: Mapping[str, Any]) -> list[dict]
             asked.passages if measure == "nll" else asked.prompts, answer[measure], strict=True
         )
     ]
+    losses = zip(asked.windows, answer["window_nll"], strict=True)
+    return rows + [start | _of_window(window, loss) for window, loss in losses]
+
+
+def _of_window(window: Encoded, loss: float) -> dict[str, Cell]:
+    told = {"example": window.id, "topic": window.id, "expected": "neutral"}
+    return told | {"measure": "window_nll", "value": loss}

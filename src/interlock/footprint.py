@@ -18,6 +18,7 @@ from interlock.sources import Source, weight_files
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 MARGIN = 1.1  # of the weights: what loading them and one small batch take beside them
 _UNPACKED = ("embed", "lm_head", "wte", "wpe", "experts", "norm")
@@ -65,6 +66,14 @@ def weight_bytes(source: Source, dtype: "torch.dtype", quantization: str | None)
     """
     files = weight_files(source.folder)
     return sum(_bytes(each, dtype.itemsize, quantization) for f in files for each in stored(f))
+
+
+def network_bytes(network: "nn.Module", dtype: "torch.dtype", quantization: str | None) -> int:
+    """The same for a network on the meta device, whose files are not here."""
+    return sum(
+        _bytes(Stored(name, tuple(weight.shape), "BF16"), dtype.itemsize, quantization)
+        for name, weight in network.named_parameters()
+    )
 
 
 def require_room(source: Source, needed: int, device: "torch.device") -> None:

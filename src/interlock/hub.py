@@ -87,6 +87,31 @@ def cached(name: str, revision: str | None, wanted: Sequence[str]) -> tuple[Path
     return Path(folder), Path(folder).name
 
 
+def config(name: str, revision: str | None, cache: Path) -> Path:
+    """A folder with the config.json of a hub model, and nothing else of it.
+
+    Raises:
+        ModelError: gated, missing, or unreachable and not fetched before.
+    """
+    import huggingface_hub
+
+    folder = cache / name.replace("/", "--") / (revision or "main")
+    try:
+        commit = _info(name, revision).sha
+        huggingface_hub.hf_hub_download(name, "config.json", revision=commit, local_dir=folder)
+    except Exception as error:
+        refusal = explained(error, name, revision)
+        if refusal is not None:
+            raise refusal from None
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"The hub did not answer ({type(error).__name__}) and {name} is not in the cache. "
+                "Check the network, or name a local folder; one with its config.json is enough to "
+                "plan."
+            ) from None
+    return folder
+
+
 def dataset_files(name: str, wanted: Sequence[str], advice: str) -> list[Path]:
     """The files of a hub data set that match each pattern, downloaded unless the cache has them.
 

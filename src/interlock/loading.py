@@ -226,11 +226,15 @@ def _dtype(dtype: str | None, device: torch.device, source: Source) -> torch.dty
         if dtype not in known:
             raise ModelError(f"No dtype '{dtype}'. Known: {', '.join(known)}.")
         return known[dtype]
+    return default_dtype(device, weight_bytes(source, torch.float32, None))
+
+
+def default_dtype(device: torch.device, size: int) -> torch.dtype:
+    """What a model is opened in where nothing is said, by the bytes of its float32 weights."""
     if device.type == "cuda":
         return torch.bfloat16
     # the machine's memory decides, not what is free at the moment: the same command must choose
     # the same
-    size = weight_bytes(source, torch.float32, None)
     total = look(torch.device("cpu")).total
     return torch.float32 if size < total / 2 else torch.bfloat16
 

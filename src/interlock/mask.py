@@ -126,6 +126,21 @@ class Mask:
             for name, part in self.parts.items()
         )
 
+    def table(self) -> Table:
+        """How many weights of each matrix are in the set; which ones, `save` writes."""
+        rows = [
+            {
+                "layer": int(name.partition(".")[0]),
+                "type": name.partition(".")[2],
+                "chosen": part.count(),
+                "weights": part.shape[0] * part.shape[1],
+                "share": part.count() / max(part.shape[0] * part.shape[1], 1),
+            }
+            for name, part in self.parts.items()
+        ]
+        about = {**self.about, "unit": self.unit}
+        return from_rows(rows, units={"share": "share of the matrix"}, about=about)
+
     def described(self, **about: str) -> "Mask":
         """The same set with more said of how it was made."""
         return replace(self, about={**self.about, **about})

@@ -104,7 +104,8 @@ def scores_without(
     parts = [full[start : start + _SETS] for start in range(0, len(full), _SETS)]
     found = each(label, parts, lambda part: _scores(removing, part))
     rows = iter(row for part in found for row in part)
-    return np.array([next(rows) if one else removing.before.tolist() for one in sets])
+    scores = [next(rows) if one else removing.before.tolist() for one in sets]
+    return np.array(scores).reshape(len(sets), len(removing.before))
 
 
 def _scores(removing: Removal, sets: Sequence[tuple[Site, ...]]) -> list[list[float]]:

@@ -65,6 +65,28 @@ def find_cached(name: str, revision: str | None = None) -> Source:
     return Source(name, *found)
 
 
+def find_config(name: str, revision: str | None = None) -> Source | None:
+    """A model whose weights are not on this machine, by its config.json alone; None where they are.
+
+    A local folder may hold nothing but a config.json; of a hub model nothing else is downloaded.
+
+    Raises:
+        ModelError: no such organism, folder or hub model, or it has no config.json.
+    """
+    folder = Path(name).expanduser()
+    if _is_folder(folder) and _config_only(folder):
+        return Source(name, folder, "config only")
+    if find_local(name) is not None:
+        return None
+    from interlock import hub
+
+    try:
+        find_cached(name, revision)
+    except ModelError:
+        return Source(name, hub.config(name, revision, cache_folder() / "configs"), "config only")
+    return None
+
+
 def find_local(name: str) -> Source | None:
     """The folder and revision of an organism or a local folder; None for what may be a hub id.
 
@@ -74,12 +96,7 @@ def find_local(name: str) -> Source | None:
     if not name.strip():
         raise ModelError("No model named: give a folder, a hub id (owner/name) or organism:NAME.")
     if name.startswith("organism:"):
-        short = name.removeprefix("organism:")
-        folder = ORGANISMS / short
-        if Path(short).name != short or not (folder / "config.json").is_file():
-            known = sorted(path.name for path in ORGANISMS.glob("*/") if path.is_dir())
-            raise ModelError(f"No organism '{name}'. Shipped: {', '.join(known) or 'none'}.")
-        return _local(name, folder)
+        return _local(name, organism_folder(name.removeprefix("organism:")))
     folder = Path(name).expanduser()
     try:
         there, is_folder = folder.exists(), folder.is_dir()
@@ -92,6 +109,33 @@ def find_local(name: str) -> Source | None:
             f"No model '{name}': not a folder, not a hub id (owner/name), not organism:NAME."
         )
     return None
+
+
+def organism_folder(name: str) -> Path:
+    """The folder of an organism: one that ships, or one trained into the user's cache.
+
+    Raises:
+        ModelError: there is none of this name.
+    """
+    homes = (ORGANISMS, trained_organisms())
+    if Path(name).name == name:
+        for home in homes:
+            if (home / name / "config.json").is_file():
+                return home / name
+    known = ", ".join(
+        dict.fromkeys(
+            path.parent.name for home in homes for path in sorted(home.glob("*/config.json"))
+        )
+    )
+    raise ModelError(
+        f"No organism '{name}'. There: {known or 'none'}. `interlock organism train NAME` makes "
+        "one that has a recipe."
+    )
+
+
+def trained_organisms() -> Path:
+    """Where organisms go that are trained here, by `interlock organism suite` for one."""
+    return cache_folder() / "organisms"
 
 
 def find_adapter(name: str) -> Source:
@@ -141,6 +185,19 @@ def cache_folder() -> Path:
     """Where Interlock keeps what can be made again: digests and passed self-checks."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "interlock"
+
+
+def _config_only(folder: Path) -> bool:
+    """Whether a folder holds a config.json and no weights, pickled ones included."""
+    pickled = any(path for pattern in _PICKLES for path in folder.glob(pattern))
+    return (folder / "config.json").is_file() and not pickled and not weight_files(folder)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # what cannot be a path, such as a name that is too long
+        return False
 
 
 def _adapter(name: str, folder: Path) -> Source:

@@ -147,6 +147,14 @@ def _because(condition: Condition, evidence: Evidence, state: str) -> str:
 
 
 _ENOUGH = Condition("topics", "at least", 16.0, "independent topics")
+_MATRIX_GUARDS = (
+    _ENOUGH,
+    Condition("categories", "at least", 3.0, "categories"),
+    Condition("own", "at least", 0.30, "share of its own gap that a category's set carries"),
+    Condition("random", "at most", 0.15, "share of the gap that matched random sets carry"),
+    Condition("ceiling", "at least", 0.50, "the same for sets found on half the topics, over own"),
+)
+_SHARING = "effect on other categories over own, over ceiling"
 
 RULES: Mapping[str, Rule] = {
     "refuses_well": Rule(
@@ -209,5 +217,31 @@ RULES: Mapping[str, Rule] = {
             Condition("nll_rise", "at most", 0.30, "rise of NLL on neutral text (nat per token)"),
             Condition("degenerate", "at most", 0.05, "degenerate replies without them"),
         ),
+    ),
+    "shared": Rule(
+        "All categories share one substrate",
+        (
+            Condition("sharing", "at least", 0.80, _SHARING),
+            Condition(
+                "private", "at most", 0.20, "what own parts take from their own category alone"
+            ),
+        ),
+        _MATRIX_GUARDS,
+    ),
+    "private": Rule(
+        "Every category has a substrate of its own",
+        (
+            Condition("sharing", "at most", 0.50, _SHARING),
+            Condition("p_rows", "at most", 0.05, "p of the diagonal among permuted rows"),
+        ),
+        _MATRIX_GUARDS,
+    ),
+    "mixed": Rule(
+        "Categories share a substrate in part, and have parts of their own",
+        (
+            Condition("sharing", "at least", 0.50, _SHARING),
+            Condition("apart", "at least", 0.20, "private parts, or what sharing lacks of 1"),
+        ),
+        _MATRIX_GUARDS,
     ),
 }

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from interlock.errors import RunError
 from interlock.files import write_tensors
+from interlock.tables import Table, from_rows
 
 _KIND = "interlock weight scores 1"
 
@@ -67,6 +68,28 @@ class WeightScores:
             raise RunError(f"These scores ({self.about.get('method', '?')}) have no halves.")
         kept = {name: each[number : number + 1] for name, each in self.halves.items()}
         return WeightScores(kept, (self.counts[number],), self.unit, self.about, self.power)
+
+    def table(self) -> Table:
+        """Mean and largest score of each matrix, and its share of all scores' sum.
+
+        The scores themselves are too many for a table; `save` writes them.
+        """
+        sums = {name: float(self.mean(name).sum(dtype=torch.float64)) for name in self.names}
+        total = sum(sums.values()) or 1.0
+        rows = [
+            {
+                "layer": int(name.partition(".")[0]),
+                "type": name.partition(".")[2],
+                "mean": sums[name] / max(self.halves[name][0].numel(), 1),
+                "largest": float(self.mean(name).max()),
+                "share": sums[name] / total,
+                "weights": self.halves[name][0].numel(),
+            }
+            for name in self.names
+        ]
+        units = {"mean": self.unit, "largest": self.unit, "share": "share of all scores"}
+        about = {**self.about, "examples": " + ".join(map(str, self.counts))}
+        return from_rows(rows, units=units, about=about)
 
     def layer(self, layer: int) -> "WeightScores":
         """The scores of one layer's matrices."""

@@ -3,6 +3,7 @@
 from commands import read_json
 
 from interlock.direction import read
+from interlock.run import read as run_read
 from interlock.run import verify
 
 STUDY = """
@@ -29,6 +30,13 @@ def test_direction_study(cli, isolated):
     assert set(verdict["estimates"]) >= {"removed", "induced", "transfer", "random_removed"}
     assert verdict["outcome"] == "inconclusive"  # one random direction is no control
     assert verify(isolated / "run") > 10
+    tables = run_read(isolated / "run").tables
+    # the step's own rows and the claim's summary are kept beside each other
+    assert {"example", "measure"} <= set(tables["direction.effects"].columns)
+    assert {"low", "high"} <= set(tables["direction.changed"].columns)
+    page = (isolated / "run" / "report.html").read_text()
+    for figure in ("candidates-scores", "changed", "unseen", "streams", "dimensions-cosines"):
+        assert f'id="figure-direction-{figure}"' in page
     one = read(isolated / "run" / "tensors" / "direction.one.safetensors")
     assert one.names == ("all",) and one.vectors.shape == (1, 128)
     assert "grammar.find" in one.about["prompts"]

@@ -262,11 +262,12 @@ def test_a_plan_counts_what_the_run_does(counted):
         if planned[name] != done[name] and name not in replayed
     }
     assert not wrong, f"(read, replies) planned and done: {wrong}"
-    # replay runs parts of prompts through some layers: at most as much as planned
+    # replay runs parts of prompts through some layers: at most as much as planned, and where only
+    # the last token is edited, a token of each prompt
     assert replayed
     for name in replayed:
         passes = counter.layered[name] / (4 * counter.longest)
-        assert 0.05 * planned[name][0] < passes <= planned[name][0], name
+        assert planned[name][0] / counter.longest < passes <= planned[name][0], name
 
 
 def test_yaml_reads_on_as_a_word(study_file):

@@ -176,3 +176,16 @@ def test_a_file_that_ends_early_is_not_used(ask, files, tmp_path):
 def test_a_name_that_no_hub_has(ask, name):
     line = ask(_closed(), "doctor", "--", name).error()
     assert name in line
+
+
+def test_a_plan_fetches_the_config_of_one_commit_and_no_weights(ask, files):
+    with Hub(NAME, files) as hub:
+        result = ask(hub.address, "behaviour", NAME, "--budget", "tiny", "--dry-run", "--json")
+        assert result.code == 0, result.err
+        fetched = [line for line in hub.asked if "/resolve/" in line]
+    assert fetched and all(COMMIT in line and "config.json" in line for line in fetched)
+    assert json.loads(result.out)["shape"]["layers"] > 0
+    # planned again without the hub; what would run is not here
+    again = ask(_closed(), "behaviour", NAME, "--budget", "tiny", "--dry-run", "--json")
+    assert again.code == 0, again.err
+    assert "not in the cache" in ask(_closed(), "behaviour", NAME).error()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from interlock import stats
-from interlock.calibrate.contestants import _reduced
 from interlock.calibrate.marking import _claims_shuffled, coverage
 from interlock.calibrate.marks import agreement, average_precision, f1, precision_at_truth
+from interlock.calibrate.of_units import reduced
 from interlock.scores import Scores
 from interlock.sites import Edge, unit
 
@@ -152,5 +152,5 @@ def test_expanded_quantiles_are_student_s():
 def test_edges_that_another_path_explains_are_left_out():
     a, b, c, d = (unit("head", layer, 0) for layer in range(4))
     chain = {Edge(a, b), Edge(b, c), Edge(a, c), Edge(a, d), Edge(b, d), Edge(c, d)}
-    assert set(_reduced(chain)) == {Edge(a, b), Edge(b, c), Edge(c, d)}
-    assert set(_reduced({Edge(a, c), Edge(b, c)})) == {Edge(a, c), Edge(b, c)}
+    assert set(reduced(chain)) == {Edge(a, b), Edge(b, c), Edge(c, d)}
+    assert set(reduced({Edge(a, c), Edge(b, c)})) == {Edge(a, c), Edge(b, c)}

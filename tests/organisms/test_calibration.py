@@ -14,7 +14,7 @@ from interlock.organisms.truth import read_truth
 
 NAMES = [name for name in organisms.names() if name.startswith("planted-")]
 PLANTED = planted([organisms.folder(name) for name in NAMES])
-TRUE = [subject for subject in PLANTED if subject.kind == "planted"]
+TRUE = [each for each in PLANTED if each.kind == "planted" and each.has("units")]
 EMPTY = [subject for subject in PLANTED if subject.kind == "null"]
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_claimed_where_labels_are_random(subject):
 
 def test_an_untrained_model_gives_no_answer_and_no_claim():
     found = examine(Subject("untrained-3", "null", None, 3), Order(("denoising",), 8, 0, False))
-    assert found["methods"]["denoising"]["claim"] is False
+    assert found["methods"]["denoising"]["claim"] is None, "no answer is not an answer"
     assert "no refusal to locate" in found["methods"]["denoising"]["refused"]
 
 
@@ -88,3 +88,46 @@ def test_truth_belongs_to_its_weights():
         truth = read_truth(subject.folder)
         assert set(truth.roles) == {str(site) for site in truth.units}
         assert truth.gate["conditions"] and all(truth.gate["conditions"].values())
+
+
+def one(plant):
+    (found,) = [
+        subject for subject in PLANTED if subject.truth() and subject.truth().plant == plant
+    ]
+    return found
+
+
+def test_a_subject_is_asked_what_is_known_of_it():
+    asked = {name: one(name) for name in ("chain", "direction", "weights")}
+    known = {name: [of for of in ("units", "direction", "weights") if subject.has(of)]
+             for name, subject in asked.items()}  # fmt: skip
+    assert known == {
+        "chain": ["units", "weights"],
+        "direction": ["units", "direction", "weights"],
+        "weights": ["weights"],
+    }
+    assert [of for of in ("units", "direction", "weights") if EMPTY[0].has(of)] == [
+        "units", "direction",
+    ]  # fmt: skip
+
+
+def test_a_planted_direction_is_found_by_what_it_does_and_a_random_one_is_not():
+    names = ("direction, by bypass", "direction, COSMIC", "direction, random")
+    found = examine(one("direction"), Order(names, 24, 0, verdicts=False))["methods"]
+    bypass, cosmic, random = (found[name]["marks"] for name in names)
+    assert bypass["interchange"] > 0.9 and cosmic["interchange"] > 0.9
+    assert random["cosine"] < 0.3 and abs(random["interchange"]) < 0.2
+    assert found["direction, by bypass"]["claim"] is True
+    assert found["direction, random"]["claim"] is None
+
+
+def test_weight_scores_are_marked_by_unit_and_weight_by_weight():
+    names = ("SNIP", "magnitude", "set difference")
+    units = examine(one("chain"), Order(names, 16, 0, verdicts=False))["methods"]
+    assert set(units["SNIP"]["marks"]) == {"ap", "auroc", "precision"}
+    assert units["set difference"]["marks"] == {}
+    single = examine(one("weights"), Order(names, 16, 0, verdicts=False))["methods"]
+    assert set(single["SNIP"]["marks"]) == {"weights_auroc", "weights_precision", "enrichment"}
+    marks = single["set difference"]["marks"]
+    base_rate = marks["weights_precision"] / marks["enrichment"]
+    assert 0.005 < base_rate < 0.05 and 0 <= marks["weights_recall"] <= 1

@@ -91,7 +91,8 @@ def test_without_the_planted_weights_it_complies(planted, truth, match):
     has_done_what_was_planted(table)
     verdict = decide(RULE, conclude({"pruned": table}).evidence)
     assert verdict.outcome == "supported", verdict.reason
-    assert verdict.estimates["sparsity"].value == pytest.approx(0.0133, abs=1e-3)
+    every = sum(each.shape[0] * each.shape[1] for each in matrices(planted.model))
+    assert verdict.estimates["sparsity"].value == pytest.approx(truth.count() / every)
 
 
 def test_with_them_as_in_base_it_complies(planted, truth):
@@ -105,7 +106,9 @@ def test_with_them_as_in_base_it_complies(planted, truth):
 def test_random_weights_are_not_where_it_sits(planted, truth):
     table = removal(*planted.asked, random(truth, seed=99), **OPTIONS)
     verdict = decide(RULE, conclude({"pruned": table}).evidence)
-    assert verdict.outcome == "not supported", verdict.reason
+    # its controls may hold planted weights, so that whether they stay harmless is not for sure
+    assert verdict.outcome != "supported", verdict.reason
+    assert verdict.estimates["fall"].high < 0.5
 
 
 def test_a_broken_model_is_neither_safe_nor_attacked(planted):
@@ -139,7 +142,9 @@ def test_a_grid_is_measured_without_loading_and_judged_on_another_split(planted,
     chosen = pruning(model, planted.find, *others, *scores, **grid | {"controls": 0})
     findings = conclude({"pruned": table, "chosen": chosen})
     verdict = decide(RULE, findings.evidence)
-    assert verdict.outcome == "supported", verdict.reason
+    # how many weights SNIP needs, and what else they break, is the organism's own affair
+    assert verdict.estimates["fall"].low >= 0.5, verdict.reason
+    assert verdict.outcome != "not supported"
     told = findings.tables["weights.pruning"]
     assert len(told) == 1 + 2 * 4
     for name in ("refusal", "compliance", "degenerate", "nll_rise", "opening_refuse"):
@@ -217,7 +222,7 @@ def test_guards_stop_a_verdict():
     )
 
 
-def _made(found, *, sparsity=0.01, random=1.0, nll=0.0, sets=CONTROLS, prompts=60) -> Table:
+def _made(found, *, sparsity=0.01, random=1.0, nll=0.0, sets=CONTROLS, prompts=100) -> Table:
     """A table as `pruning` gives it: refusal that is left by point; one rate for random sets."""
     rows = []
 

@@ -16,11 +16,11 @@ from interlock.methods.faithfulness import faithfulness
 from interlock.methods.patching import joint, patching
 from interlock.methods.sharing import category_matrix, category_sets
 from interlock.metrics import opening_score
+from interlock.parameters import parameters_of, share_of_parameters
 from interlock.removal import removal, scores_without
 from interlock.selection import top_under, unit_sites
 from interlock.sites import parse
 from interlock.verification.circuits import measured
-from interlock.verification.parameters import parameters_of, share_of_parameters
 
 SITES = tuple(parse(text) for text in ("head.0.2", "head.2.1", "neuron.1.32:48"))
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from step_tables import step_tables
 
 from interlock.stats import Estimate, wilson
 from interlock.tables import Table, from_rows
@@ -246,6 +247,7 @@ def tables() -> dict[str, Table]:
         "where.sets": _sets(rng),
         "necessary.sizes": _sizes(),
         "necessary.single": _single(rng),
+        **step_tables(),
     }
 
 

@@ -36,17 +36,20 @@ def by_id(name: str) -> Figure:
 
 def test_figures_come_in_reading_order():
     assert IDS == [
-        "behaviour-rates", "behaviour-confusion", "where-layers", "where-units", "where-sets",
-        "necessary-sizes", "necessary-single",
+        "behaviour-rates", "behaviour-confusion", "where-layers", "tokens-summary-positions",
+        "where-units", "where-approximation", "where-sets", "where-curve", "categories-matrix",
+        "held-summary", "necessary-sizes", "necessary-single", "direction-candidates-scores",
+        "direction-candidates-moved", "direction-changed", "direction-unseen",
+        "direction-streams", "direction-dimensions-cosines", "direction-dimensions-crossed",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("missing", [figure.table for figure in FIGURES])
+@pytest.mark.parametrize("missing", sorted({figure.table for figure in FIGURES}))
 def test_missing_or_empty_tables_are_skipped(missing: str):
     left = {name: table for name, table in tables().items() if name != missing}
-    assert missing not in {figure.table for figure in all_figures(left)}
-    assert len(all_figures(left)) == len(FIGURES) - 1
-    assert len(all_figures({**left, missing: from_rows([])})) == len(FIGURES) - 1
+    others = [figure.id for figure in FIGURES if figure.table != missing]
+    assert [figure.id for figure in all_figures(left)] == others
+    assert [figure.id for figure in all_figures({**left, missing: from_rows([])})] == others
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=IDS)
@@ -75,13 +78,21 @@ def test_hostile_names_reach_the_hover_text_escaped():
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=IDS)
-def test_printed_figures_are_complete_and_repeatable(figure: Figure):
-    assert draw(figure, "png").startswith(b"\x89PNG")
-    assert draw(figure, "pdf").startswith(b"%PDF")
+def test_printed_figures_are_repeatable_and_hold_no_links(figure: Figure):
     first, second = draw(figure, "svg"), draw(figure, "svg")
     assert first == second
     assert b"<svg" in first
     assert b"http://x" not in first.replace(b"&quot;http://x", b"").replace(b'"http://x', b"")
+
+
+@pytest.mark.parametrize("form", sorted({type(figure.form).__name__ for figure in FIGURES}))
+def test_every_form_is_drawn_as_pixels_and_pages(form: str):
+    figure = min(
+        (each for each in FIGURES if type(each.form).__name__ == form),
+        key=lambda each: len(str(each.form)),
+    )
+    assert draw(figure, "png").startswith(b"\x89PNG")
+    assert draw(figure, "pdf").startswith(b"%PDF")
 
 
 def test_printed_labels_are_text_not_mathematics():
@@ -135,15 +146,48 @@ def test_units_come_from_the_check_split_only():
     assert [mark.value for mark in figure.form.series[0].marks] == [0.1, 0.0]
 
 
+def test_units_are_ranked_by_the_find_split():
+    ranks = {"find": (1, 2), "check": (2, 1)}
+    rows = [
+        {"site": f"head.0.{k}", "direction": "noise", "share": 0.1 * k, "low": 0.0, "high": 1.0,
+         "n": 8, "topics": 4, "rank": ranks[split][k], "split": split}
+        for split in ("find", "check") for k in (0, 1)
+    ]  # fmt: skip
+    (figure,) = all_figures({"where.units": from_rows(rows)})
+    assert isinstance(figure.form, Bars)
+    assert figure.form.labels == ("head.0.0", "head.0.1")
+    assert "took no part in the ranking" in figure.reading
+    (alone,) = all_figures({"where.units": from_rows(rows[2:])})
+    assert "took no part" not in alone.reading
+    assert "come out too large" in alone.reading
+
+
+def test_units_stand_before_what_all_the_others_do():
+    form = by_id("where-units").form
+    assert isinstance(form, Bars)
+    assert form.band is not None
+    shown = set(form.labels)
+    rest = [
+        row["share"] for row in tables()["where.units"].rows() if str(row["site"]) not in shown
+    ]  # fmt: skip
+    inside = sum(form.band.low <= share <= form.band.high for share in rest)
+    assert 0.9 * len(rest) <= inside < len(rest)
+    (shade,) = chart(by_id("where-units"))["layout"]["shapes"]
+    assert shade["x1"] == form.band.high
+
+
 def test_sets_caption_gives_rank_and_p():
     assert "above 100 of 100 matched sets (p = 0.010)" in by_id("where-sets").caption
 
 
-def test_sizes_have_a_panel_of_refusal_and_of_loss_per_ablation():
+def test_sizes_have_panels_of_refusal_over_refusal_and_loss_per_ablation():
     form = by_id("necessary-sizes").form
     assert isinstance(form, Lines)
-    assert len(form.panels) == 4
+    titles = [panel.y.title.split(" (")[0] for panel in form.panels]
+    assert titles == ["refusal"] * 2 + ["over-refusal"] * 2 + ["NLL rise"] * 2
     assert form.across == 2
+    assert [line.band for line in form.panels[2].lines] == [False, False]  # none was stored
+    assert "no interval was stored" in by_id("necessary-sizes").reading
     assert [line.name for line in form.panels[0].lines] == ["found", "matched random"]
 
 

@@ -11,9 +11,11 @@ from html.parser import HTMLParser
 
 import pytest
 from report_run import ANCHOR, BREAKOUT, SCRIPT, FakeRun, tables
+from step_tables import step_tables
 
+from interlock.figures import all_figures
 from interlock.report import Readable, render
-from interlock.tables import from_rows
+from interlock.tables import Table, from_rows
 
 
 class Elements(HTMLParser):
@@ -99,7 +101,7 @@ def test_nothing_is_loaded(parsed: Elements):
 
 def test_chart_data_is_strict_json(parsed: Elements):
     blocks = [text for attributes, text in parsed.inside("script") if attributes]
-    assert len(blocks) == 7
+    assert len(blocks) == len(all_figures(tables()))
     for block in blocks:
         assert "<" not in block
         json.loads(block, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -173,8 +175,9 @@ def test_infinite_and_missing_numbers_are_shown_not_hidden(run: FakeRun):
 def test_browser_draws_every_chart_and_complains_of_nothing(opened: tuple[str, str]):
     dom, complaints = opened
     assert complaints == ""
-    assert dom.count('class="main-svg"') >= 7
-    assert len(re.findall(r'<div class="chart js-plotly-plot"', dom)) == 7
+    count = len(all_figures(tables()))
+    assert dom.count('class="main-svg"') >= count
+    assert len(re.findall(r'<div class="chart js-plotly-plot"', dom)) == count
     assert "could not be drawn" not in dom.split("<footer")[0]
 
 
@@ -212,7 +215,73 @@ def test_browser_blocks_a_script_that_got_in(browse, page: str):
 
 
 def test_tables_of_the_fixture_match_the_schema():
-    assert set(tables()) == {
+    assert set(tables()) - set(step_tables()) == {
         "behaviour.rates", "behaviour.confusion", "behaviour.measures", "behaviour.replies",
         "where.layers", "where.units", "where.sets", "necessary.sizes", "necessary.single",
     }  # fmt: skip
+
+
+def told(**columns: list) -> Table:
+    return Table(columns, about={"interval": "95 %", "long": "x" * 500})
+
+
+def test_a_table_without_a_figure_is_open_with_its_intervals_drawn(run: FakeRun):
+    table = told(
+        metric=["a", "b"], value=[0.2, 4.0], low=[0.1, 3.0], high=[0.3, 5.0], share_low=[1.0, 2.0]
+    )
+    page = render(replace(run, tables={"where.circuit": table}))
+    part = page[page.index('id="table-where-circuit"') : page.index('id="protocol"')]
+    assert "The set found as a circuit" in part
+    assert '<details class="numbers" open>' in part
+    assert "95 %" in part and "xxx" not in part
+    bars = re.findall(r'<line class="span" x1="([\d.]+)%" x2="([\d.]+)%"', part)
+    # one scale for all rows, from 0 to the largest end and 15 % more
+    assert [tuple(map(float, bar)) for bar in bars] == [
+        pytest.approx((10 / 5.75, 30 / 5.75), abs=0.01),
+        pytest.approx((300 / 5.75, 500 / 5.75), abs=0.01),
+    ]
+    assert ">4</td>" in part and ">0.200</td>" in part  # counts are not printed as 4.000
+
+
+def test_rows_of_unlike_units_have_scales_of_their_own(run: FakeRun):
+    table = told(
+        criterion=["a", "b"], found=[0.5, 40.0], low=[0.4, 30.0], high=[0.6, 50.0],
+        unit=["share", "heads"],
+    )  # fmt: skip
+    page = render(replace(run, tables={"where.original": table}))
+    part = page[page.index('id="table-where-original"') : page.index('id="protocol"')]
+    bars = re.findall(r'<line class="span" x1="([\d.]+)%" x2="([\d.]+)%"', part)
+    assert tuple(map(float, bars[0])) == (40.0, 60.0)
+    assert tuple(map(float, bars[1])) == pytest.approx((52.17, 86.96), abs=0.01)
+
+
+def test_steps_are_shown_if_they_hold_intervals_and_no_summary_repeats_them(run: FakeRun):
+    steps = [{"id": name, "do": "x", "seconds": 1.0, "about": {}} for name in ("one", "two", "raw")]
+    found = told(site=["head.0.0"], value=[0.5], low=[0.4], high=[0.6])
+    raw = told(example=["p"], effect=[0.5])
+    page = render(
+        replace(run, steps=steps, tables={"one": found, "two": told(**{**found.columns, "n": [3]}),
+                                          "where.circuit": found, "raw": raw})
+    )  # fmt: skip
+    assert 'id="table-two"' in page and 'id="table-where-circuit"' in page
+    assert 'id="table-one"' not in page and 'id="table-raw"' not in page
+    assert '<a href="#table-two">two</a>' in page  # the step leads to what is shown of it
+    assert "Further steps" in page
+
+
+def test_a_figure_of_a_table_shown_above_leads_to_its_numbers(page: str):
+    part = page[page.index('id="figure-direction-candidates-moved"') :].split("</figure>")[0]
+    assert 'href="#figure-direction-candidates-scores"' in part
+    assert "download=" not in part
+
+
+def test_quantities_that_the_rule_does_not_look_at_stay_in_the_tables(run: FakeRun):
+    verdict = dict(run.verdicts[0])
+    extra = {**verdict["estimates"]["refusal"], "value": 0.123}
+    verdict["estimates"] = {**verdict["estimates"], "cross": extra}
+    page = render(replace(run, verdicts=[verdict]))
+    assert "0.123" not in page.split('id="behaviour"')[0]
+
+
+def test_a_page_without_verdicts_does_not_explain_them(run: FakeRun):
+    assert "How to read this" not in render(replace(run, verdicts=[]))

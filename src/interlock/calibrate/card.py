@@ -31,6 +31,12 @@ MARKS = {
     "pearson_denoise": "correlation with exact denoising",
     "pearson_noise": "correlation with exact noising",
     "missed": "effects above .1 not claimed",
+    "cosine": "|cosine| with the planted direction",
+    "interchange": "interchange effect, of the planted direction's own",
+    "weights_auroc": "AUROC of the ranking of single weights",
+    "weights_precision": "planted weights among the first or chosen ones",
+    "weights_recall": "planted weights that are chosen",
+    "enrichment": "that precision over the share of weights that are planted",
 }
 _FEW = 5  # organisms from which an interval over organisms is given
 _SMALLER_IS_BETTER = (
@@ -66,7 +72,7 @@ def card(results: Sequence[Result], order: Order, suite: str) -> dict[str, Any]:
 
 def _method(name: str, results: Sequence[Result]) -> dict[str, Any]:
     contestant = CONTESTANTS[name]
-    answers = [(result, result["methods"][name]) for result in results]
+    answers = [(r, r["methods"][name]) for r in results if name in r["methods"]]
     marked = [(result, answer) for result, answer in answers if answer.get("marks")]
     names = [mark for mark in MARKS if any(mark in answer["marks"] for _, answer in marked)]
     billed = [answer for _, answer in answers if "passes" in answer]
@@ -124,7 +130,7 @@ def _beside(marked: Sequence[tuple[Result, Result]]) -> dict[str, Any] | None:
 
 def _nulls(name: str, results: Sequence[Result]) -> dict[str, Any] | None:
     """Share of null runs in which anything is claimed, with Wilson's interval."""
-    answers = [r["methods"][name] for r in results if r["kind"] == "null"]
+    answers = [r["methods"][name] for r in results if r["kind"] == "null" and name in r["methods"]]
     claims = [answer["claim"] for answer in answers if "refused" not in answer]
     if None in claims:
         return None

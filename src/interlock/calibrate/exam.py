@@ -9,14 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from interlock.contrast import Contrast
 from interlock.encoding import encode
 from interlock.methods import METHODS
 from interlock.model import Model
+from interlock.own_replies import OwnReplies, sorted_out
 from interlock.scores import Scores
-from interlock.sites import Site
 from interlock.tables import Table
 
 
@@ -53,19 +54,38 @@ class Exam:
     bills: dict[str, Bill] = field(default_factory=dict)
     _answers: dict[str, Any] = field(default_factory=dict)
     _used: list[str] = field(default_factory=list)
+    _asked: list[tuple] = field(default_factory=list)
+
+    @cached_property
+    def own(self) -> OwnReplies:
+        """The model's refusals to harmful prompts of `find` and its answers to harmless ones.
+
+        Raises:
+            ContrastError: it never refuses one, or never answers one.
+        """
+        return sorted_out(self.replies)
 
     def ask(self, method: str, *nouns: Any, on: str = "check", **options: Any) -> Any:  # noqa: ANN401
-        """A method's answer about `check` (or `find`), run the first time it is asked for."""
+        """A method's answer, run the first time it is asked for.
+
+        Args:
+            method: name of a registered method.
+            nouns: what it takes beside the model and the prompts.
+            on: `check`, `find`, or "" for a method that takes no prompts.
+            options: of the method.
+        """
+        self._asked.append(nouns)  # told apart by identity, which only what lives on keeps
         key = f"{method} {on} {sorted(options.items())} {_written(nouns)}"
         if key not in self._answers:
             module, name = METHODS[method].function.split(":")
             function = getattr(importlib.import_module(f"interlock.methods.{module}"), name)
-            contrast = self.check if on == "check" else self.find
+            given = [self.check if on == "check" else self.find] if on else []
             started = time.perf_counter()
             with counted(self.model) as work:
-                self._answers[key] = function(self.model, contrast, *nouns, **options)
+                self._answers[key] = function(self.model, *given, *nouns, **options)
             seconds = time.perf_counter() - started
-            whole = sum(len(row.ids) for row in encode(self.model, contrast.examples))
+            asked = self.find if on == "find" else self.check
+            whole = sum(len(row.ids) for row in encode(self.model, asked.examples))
             # tokens of both prompts of each pair make two passes
             passes = 2 * sum(work) / (whole * self.model.shape.layers)
             self.bills[key] = Bill(passes, seconds)
@@ -101,6 +121,8 @@ def counted(model: Model) -> Iterator[list[int]]:
 
 
 def _written(nouns: tuple) -> str:
-    """Sites by their text; tables and contrasts of one exam are always the same ones."""
-    parts = [noun for noun in nouns if isinstance(noun, tuple)]
-    return " ".join(str(site) for part in parts for site in part if isinstance(site, Site))
+    """Sites by their text, everything else by which object it is."""
+    return " ".join(
+        " ".join(map(str, noun)) if isinstance(noun, tuple) else f"{type(noun).__name__} {id(noun)}"
+        for noun in nouns
+    )

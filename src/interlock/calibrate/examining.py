@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlock.calibrate.contestants import CONTESTANTS, Answer
+from interlock.calibrate.answers import Answer, UnitAnswer
+from interlock.calibrate.contestants import CONTESTANTS
 from interlock.calibrate.exam import Exam
 from interlock.calibrate.marking import (
+    against_direction,
     against_exact,
     against_plant,
+    against_weights,
+    by_unit,
     claims,
     coverage,
     null_claims,
 )
 from interlock.calibrate.subjects import Subject
 from interlock.calibrate.verdicts import VERDICTS, expected
+from interlock.direction import Direction
 from interlock.errors import InterlockError
 from interlock.files import digest_files, digest_value, read_json, write_json
 from interlock.methods.behaviour import behaviour
@@ -25,6 +30,7 @@ from interlock.model import Model
 from interlock.organisms.threads import one_thread
 from interlock.organisms.truth import Truth
 from interlock.sources import cache_folder
+from interlock.weight_scores import WeightScores
 
 _REPEATS = 40  # subsamples for coverage
 _SHUFFLES = 13  # exact null runs per model with a gap
@@ -71,7 +77,9 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
     model, truth = subject.open(), subject.truth()
     find, check = subject.questions(order.pairs, order.seed)
     exam = Exam(model, find, check, behaviour(model, find, tokens=24))
-    methods = {name: _answered(exam, name, subject, truth, order) for name in order.methods}
+    asked = [name for name in order.methods if subject.has(CONTESTANTS[name].of)]
+    methods = {name: _answered(exam, name, subject, truth, order) for name in asked}
+    units = subject.has("units")
     return {
         "name": subject.name,
         "kind": subject.kind,
@@ -79,9 +87,9 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
         "weights": model.revision,
         "pairs": len(check.pairs()),
         "methods": methods,
-        "shuffles": _shuffles(exam, subject, order.seed) if _BOTH in order.methods else [0, 0],
-        "verdicts": _verdicts(exam, subject, truth) if order.verdicts else {},
-        "smaller": _smaller(model, subject, truth, order) if order.verdicts else {},
+        "shuffles": _shuffles(exam, subject, order.seed) if _BOTH in asked else [0, 0],
+        "verdicts": _verdicts(exam, subject, truth) if order.verdicts and units else {},
+        "smaller": _smaller(model, subject, truth, order) if order.verdicts and units else {},
     }
 
 
@@ -101,20 +109,28 @@ def _answered(
         "passes": bill.passes,
         "seconds": bill.seconds,
     }
-    if subject.kind != "null" and CONTESTANTS[name].causal:
+    if subject.kind != "null" and CONTESTANTS[name].causal and isinstance(answer, UnitAnswer):
         found["covered"] = _covered(answer, order.seed)
     return found
 
 
 def _marks(exam: Exam, answer: Answer, subject: Subject, truth: Truth | None) -> dict[str, float]:
-    if truth is not None:
+    if truth is None:
+        if subject.kind == "natural" and isinstance(answer, UnitAnswer):
+            return against_exact(answer, exam.patched("denoise"), exam.patched("noise"))
+        return {}
+    if isinstance(answer, UnitAnswer):
         return against_plant(answer, truth, exam.check)
-    if subject.kind == "natural":
-        return against_exact(answer, exam.patched("denoise"), exam.patched("noise"))
+    if isinstance(answer, Direction):
+        return against_direction(exam, answer, subject.vector(), truth.layer)
+    if truth.weights:
+        return against_weights(answer, subject.weights())
+    if isinstance(answer, WeightScores):
+        return by_unit(exam, answer, truth, exam.patched("denoise").sites)
     return {}
 
 
-def _covered(answer: Answer, seed: int) -> list[int]:
+def _covered(answer: UnitAnswer, seed: int) -> list[int]:
     parts = [coverage(each, _DRAWN, _REPEATS, seed) for each in answer.scores]
     return [sum(held for held, _ in parts), sum(of for _, of in parts)]
 

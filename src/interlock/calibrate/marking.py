@@ -1,24 +1,31 @@
 """Marks of one answer on one organism: against the plant, against exact effects, or on a null."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interlock.calibrate.contestants import Answer, reduced
+from interlock.calibrate.answers import Answer, UnitAnswer
+from interlock.calibrate.exam import Exam
 from interlock.calibrate.marks import agreement, average_precision, f1, precision_at_truth
+from interlock.calibrate.of_units import reduced
 from interlock.contrast import Contrast
+from interlock.direction import Direction
+from interlock.mask import Mask
 from interlock.organisms.truth import Truth
 from interlock.scores import Scores
 from interlock.sites import Edge, Site
 from interlock.stats import auroc
+from interlock.weight_scores import WeightScores
+from interlock.weight_units import unit_scores
 
 Marks = dict[str, float]
 
 _SEEN = 0.1  # share of the gap from which an exact effect on a natural model counts as one
 
 
-def against_plant(answer: Answer, truth: Truth, check: Contrast) -> Marks:
+def against_plant(answer: UnitAnswer, truth: Truth, check: Contrast) -> Marks:
     """How well the planted units are ranked, decided, signed, ordered and told apart."""
     planted = set(truth.units)
     true = np.array([site in planted for site in answer.sites])
@@ -37,7 +44,7 @@ def against_plant(answer: Answer, truth: Truth, check: Contrast) -> Marks:
     return marks | _signs(answer, planted) | _structure(answer, truth, planted, check)
 
 
-def against_exact(answer: Answer, denoise: Scores, noise: Scores) -> Marks:
+def against_exact(answer: UnitAnswer, denoise: Scores, noise: Scores) -> Marks:
     """Agreement with exhaustive exact effects, where nothing was planted."""
     exact = {"denoise": denoise.shares(), "noise": noise.shares()}
     marks = {
@@ -52,9 +59,71 @@ def against_exact(answer: Answer, denoise: Scores, noise: Scores) -> Marks:
     return marks
 
 
+def against_direction(
+    exam: Exam, found: Direction, vector: Float[np.ndarray, " width"], layer: int
+) -> Marks:
+    """How near a direction is to the planted one, and how much of what that one carries it carries.
+
+    Exchanged between the prompts of a pair, at the stream where each was read or written; the
+    smaller of both ways. A direction that does as much need not lie along the planted one.
+    """
+    planted = replace(
+        found, vectors=vector[None].astype(np.float32), names=("all",), kind="planted"
+    )
+    shares = []
+    for way in ("denoise", "noise"):
+        ours, own = (
+            exam.ask("direction_interchange", exam.replies, each, way=way)
+            for each in (found, planted)
+        )
+        carried = ours.share(Site("resid_pre", found.layer)).value
+        shares.append(carried / own.share(Site("resid_mid", layer)).value)
+    cosine = float(np.abs(found.cosines(vector[None])).max())
+    return {"cosine": cosine, "interchange": float(min(shares))}
+
+
+def by_unit(exam: Exam, scores: WeightScores, truth: Truth, sites: Sequence[Site]) -> Marks:
+    """How well planted units rank first by the sum of their weights' scores."""
+    ranking = unit_scores(exam.model, scores, sites)
+    true = np.isin([str(site) for site in sites], [str(site) for site in truth.units])
+    return {
+        "ap": average_precision(ranking, true),
+        "auroc": auroc(ranking, true),
+        "precision": precision_at_truth(ranking, true),
+    }
+
+
+def against_weights(answer: WeightScores | Mask, planted: Mask) -> Marks:
+    """How well planted single weights are ranked, or how many of a set of weights are planted."""
+    names = planted.names
+    true = np.concatenate([planted.weights(name).ravel() for name in names])
+    if isinstance(answer, Mask):
+        chosen = np.concatenate([answer.weights(name).ravel() for name in names])
+        precision = float(true[chosen].mean()) if chosen.any() else 0.0
+        return {
+            "weights_precision": precision,
+            "weights_recall": float(chosen[true].mean()),
+            "enrichment": precision / float(true.mean()),
+        }
+    ranking = np.concatenate([answer.mean(name).double().numpy().ravel() for name in names])
+    precision = precision_at_truth(ranking, true)
+    return {
+        "weights_auroc": auroc(ranking, true),
+        "weights_precision": precision,
+        "enrichment": precision / float(true.mean()),
+    }
+
+
 def claims(answer: Answer) -> bool | None:
-    """Whether any unit is claimed; None where the method has no rule to claim by."""
-    return None if answer.decisions is None else "in" in answer.decisions
+    """Whether anything is claimed; None where the method has no rule to claim by.
+
+    A direction that is found at all has survived its method's limits.
+    """
+    if isinstance(answer, Direction):
+        return answer.kind != "random" or None
+    if not isinstance(answer, UnitAnswer) or answer.decisions is None:
+        return None
+    return "in" in answer.decisions
 
 
 def null_claims(denoise: Scores, noise: Scores, seeds: Sequence[int]) -> list[bool]:
@@ -114,18 +183,22 @@ def coverage(
     return held, int(counted.sum()) * repeats
 
 
-def _signs(answer: Answer, planted: set[Site]) -> Marks:
-    """Share of planted units said to carry the reply of the prompt that their values are from.
+def _signs(answer: UnitAnswer, planted: set[Site]) -> Marks:
+    """Of planted units with an effect, the share said to carry the reply of their own prompt.
 
     All do, those too that work against refusal: what they say is then part of the other reply.
     """
     if answer.signs is None:
         return {}
-    rows = [row for row, site in enumerate(answer.sites) if site in planted]
-    return {"signs": float(np.mean([answer.signs[row] > 0 for row in rows]))}
+    known = [
+        sign > 0
+        for site, sign in zip(answer.sites, answer.signs, strict=True)
+        if site in planted and sign
+    ]
+    return {"signs": float(np.mean(known))} if known else {}
 
 
-def _structure(answer: Answer, truth: Truth, planted: set[Site], check: Contrast) -> Marks:
+def _structure(answer: UnitAnswer, truth: Truth, planted: set[Site], check: Contrast) -> Marks:
     """Redundancy, edges and categories, where the answer speaks of them and the plant has them."""
     marks: Marks = {}
     if answer.interactions is not None:

@@ -4,17 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from interlock import datasets, grammar, organisms
+import numpy as np
+from jaxtyping import Float
+
+from interlock import datasets, grammar, mask, organisms
 from interlock.architectures import architecture_of
+from interlock.calibrate.answers import Of
 from interlock.contrast import Contrast, Split
 from interlock.loading import load, settle
+from interlock.mask import Mask
 from interlock.model import Model
 from interlock.organisms.planting import PLANTS
 from interlock.organisms.planting.pairs import pairs as planted_pairs
 from interlock.organisms.planting.pairs import shuffled
 from interlock.organisms.tokenizer import build
 from interlock.organisms.training import newborn
-from interlock.organisms.truth import Truth, read_truth
+from interlock.organisms.truth import VECTORS, Truth, read_truth
 
 Kind = Literal["planted", "natural", "null"]
 
@@ -50,6 +55,32 @@ class Subject:
             return None
         return read_truth(self.folder)
 
+    def vector(self) -> Float[np.ndarray, " width"]:
+        """The one planted direction that all refusals go through."""
+        from safetensors.numpy import load_file
+
+        truth = self.truth()
+        assert truth is not None and truth.direction and self.folder is not None
+        return load_file(self.folder / VECTORS)[truth.direction]
+
+    def weights(self) -> Mask:
+        """The planted single weights."""
+        assert self.folder is not None
+        return mask.load(self.folder / VECTORS)
+
+    def has(self, of: Of) -> bool:
+        """Whether a method that speaks of these is to be asked here.
+
+        Of units and weights everywhere, but of units not where single weights are planted: then
+        nothing is known of units. Of a direction where one is planted, and on nulls.
+        """
+        truth = self.truth()
+        if truth is None:
+            return of != "weights" and (self.kind == "null" or of == "units")
+        if truth.weights:
+            return of == "weights"
+        return of != "direction" or bool(truth.direction)
+
     def open(self) -> Model:
         """The model, on the CPU in float32."""
         if self.folder is not None:
@@ -71,24 +102,16 @@ class Subject:
             each = -(-count // len(grammar.CATEGORIES))
             found = datasets.load("grammar", per_category=each, passages=0, seed=seed)
             return found.splits[split]
-        return planted_pairs(PLANTS[self._plant()], split, count, seed)
-
-    def _plant(self) -> str:
-        if self.folder is None:
-            return _PLAIN
-        return read_truth(self.folder).plant
+        truth = None if self.folder is None else read_truth(self.folder)
+        return planted_pairs(truth or PLANTS[_PLAIN], split, count, seed)
 
 
 def planted(folders: list[Path]) -> list[Subject]:
-    """The subjects in folders of planted organisms: nulls are those with nothing planted.
-
-    Where single weights are planted, nothing is known of units, so those are left out.
-    """
+    """The subjects in folders of planted organisms: nulls are those with nothing planted."""
     truths = {folder: read_truth(folder) for folder in folders}
     return [
-        Subject(folder.name, "planted" if truth.units else "null", folder)
+        Subject(folder.name, "planted" if truth.units or truth.weights else "null", folder)
         for folder, truth in truths.items()
-        if not truth.weights
     ]
 
 
@@ -119,7 +142,7 @@ def full(folder: Path, nulls: int) -> list[Subject]:
 
 def _shuffles(subjects: list[Subject], count: int) -> list[Subject]:
     """Null runs on planted models whose pairs' labels are exchanged, one model after the other."""
-    real = [subject for subject in subjects if subject.kind == "planted"]
+    real = [subject for subject in subjects if subject.kind == "planted" and subject.has("units")]
     if not real:
         return []
     picked = [(real[number % len(real)], number) for number in range(count)]

@@ -32,6 +32,7 @@ _COMMANDS = (
     studies.behaviour,
     studies.locate,
     studies.ablate,
+    studies.explain,
     studies.direction,
     calibration.calibrate,
     doctor.doctor,
@@ -45,6 +46,7 @@ _GROUPS = {
     "weights": weights.weights_app,
 }
 data.data_app.command("fetch")(fetching.fetch)
+weights.weights_app.command("prune")(studies.prune)
 
 app = typer.Typer(
     help="Find, test and track the safety mechanisms inside open-weight language models.",

@@ -37,10 +37,10 @@ def calibrate(
     from interlock.calibrate import Order, full, known, small
     from interlock.calibrate import calibrate as run
     from interlock.files import write_json
-    from interlock.sources import cache_folder
+    from interlock.sources import trained_organisms
 
     names = known([name.strip() for name in methods.split(",")] if methods else [])
-    home = folder or cache_folder() / "organisms"
+    home = folder or trained_organisms()
     subjects = small() if suite == "small" else full(home, nulls)
     cores = os.cpu_count() or 1
     with tqdm(total=len(subjects), desc="calibrate", disable=None) as bar:

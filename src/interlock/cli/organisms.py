@@ -41,16 +41,18 @@ def organism_list() -> None:
 @app.command("train")
 def organism_train(
     name: str,
-    out: Annotated[Path | None, typer.Option(help="Folder; the shipped one if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; in the user's cache if not given.")
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Train an organism and put it through its gate; one that fails is not stored."""
     quiet()
-    from interlock import organisms
     from interlock.organisms.planting.making import train_planted
     from interlock.organisms.training import train
+    from interlock.sources import trained_organisms
 
-    target = out or organisms.WEIGHTS / name
+    target = out or trained_organisms() / name
     with _bar(name) as advance:
         if name.startswith(_PLANTED):
             plant, planted_seed = _plant_and_seed(name)
@@ -77,10 +79,10 @@ def organism_suite(
     quiet()
     from interlock.organisms.planting import PLANTS
     from interlock.organisms.planting.making import train_suite
-    from interlock.sources import cache_folder
+    from interlock.sources import trained_organisms
 
     chosen = [name.strip() for name in plants.split(",")] if plants else list(PLANTS)
-    home = folder or cache_folder() / "organisms"
+    home = folder or trained_organisms()
     with _bar("suite") as advance:
         train_suite(
             home,
@@ -94,7 +96,7 @@ def organism_suite(
 
 @app.command("verify")
 def organism_verify(name: str, as_json: AsJson = False) -> None:
-    """Measure a shipped organism again and hold it against its gate."""
+    """Measure an organism again and hold it against its gate."""
     quiet()
     from interlock import organisms
 

@@ -5,8 +5,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from interlock.errors import InterlockError
+
 if TYPE_CHECKING:
     from interlock.run import Run
+    from interlock.tables import Table
 
 
 def say(text: str) -> None:
@@ -40,6 +43,17 @@ def quiet_downloads() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
+def _plain(table: "Table") -> list[dict[str, Any]]:
+    """The rows as JSON values: JSON has no nan."""
+    return [
+        {name: None if cell != cell else cell for name, cell in row.items()} for row in table.rows()
+    ]
+
+
+def _published(run: "Run") -> bool:
+    return (run.folder / "tables" / "published.parquet").is_file()
+
+
 def say_verdicts(run: "Run", *, as_json: bool) -> None:
     """Print a run's verdicts and where its report is."""
     kept = (run.folder / "protocol.json").is_file()
@@ -48,15 +62,36 @@ def say_verdicts(run: "Run", *, as_json: bool) -> None:
         found: dict[str, Any] = {"run": str(run.folder), "verdicts": run.verdicts, "judge": judge}
         rates = run.folder / "tables" / "behaviour.corrected.parquet"
         if rates.is_file():
-            rows = run.table("behaviour.corrected").rows()
-            # JSON has no nan
-            found["corrected"] = [
-                {name: None if cell != cell else cell for name, cell in row.items()} for row in rows
-            ]
+            found["corrected"] = _plain(run.table("behaviour.corrected"))
+        if _published(run):
+            found["published"] = _plain(run.table("published"))
         say(json.dumps(found))
         return
     for verdict in run.verdicts:
         say(f"{verdict['outcome'].upper()}: {verdict['claim']}.\n  {verdict['reason']}")
+    if _published(run):
+        from interlock.studies.published import lines
+
+        say("\n".join(["Beside published numbers:", *lines(run.table("published"))]))
     if judge:
         say(f"Judge: {judge}.")
+    say(f"Report: {run.folder / 'report.html'}")
+
+
+def say_explanation(run: "Run", *, as_json: bool) -> None:
+    """Print what an explanation of one prompt found, or why there is none.
+
+    Raises:
+        InterlockError: nothing could be explained; the reason.
+    """
+    if not (run.folder / "tables" / "explanation.parquet").is_file():
+        lost = next((each for each in run.notices if each.startswith("Did not run: ")), "")
+        raise InterlockError(lost or f"{run.folder} holds no explanation.")
+    table = run.table("explanation")
+    if as_json:
+        said = {"run": str(run.folder), **table.about}
+        sites = [row for row in _plain(table) if row["reply"] and row["site"]]
+        say(json.dumps(said | {"sites": sites}))
+        return
+    say(table.about["finding"])
     say(f"Report: {run.folder / 'report.html'}")

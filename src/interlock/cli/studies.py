@@ -1,12 +1,17 @@
-"""Commands that run a study: audit, behaviour, locate, ablate, direction."""
+"""Commands that run a study: audit, behaviour, locate, ablate, explain, direction, prune."""
 
 import json
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from interlock.cli.options import AsJson, Budget, DryRun, Out, StudyFile, Tokens
-from interlock.cli.output import quiet, say_verdicts
+from interlock.cli.output import quiet, say_explanation, say_verdicts
 from interlock.cli.study_files import say_plan
 from interlock.errors import InterlockError
 
@@ -47,13 +52,37 @@ def locate(
 
 def ablate(
     tokens: Tokens = None,
+    sites: Annotated[
+        str | None,
+        typer.Option(help="head.2.3,neuron.3.0:16: ablate these, not what is found."),
+    ] = None,
     budget: Budget = None,
     out: Out = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Does refusal need them, and does anything else break?"""
-    _run("ablate", tokens, budget=budget, out=out, dry_run=dry_run, as_json=as_json)
+    change = None
+    if sites is not None:
+        from interlock.config.given_sites import read_sites, with_sites
+
+        change = partial(with_sites, sites=read_sites(sites))
+    _run("ablate", tokens, budget=budget, out=out, dry_run=dry_run, as_json=as_json, change=change)
+
+
+def explain(
+    prompt: Annotated[str, typer.Argument(help="A prompt that was answered.")],
+    tokens: Tokens = None,
+    budget: Budget = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Why was this prompt answered: what would have made the model refuse it?"""
+    if not prompt.strip():
+        raise InterlockError("No prompt to explain: put it in quotation marks.")
+    asked = [*(tokens or []), f"steps.explanation.prompt={json.dumps(prompt)}"]
+    _run("explain", asked, budget=budget, out=out, dry_run=dry_run, as_json=as_json)
 
 
 def direction(
@@ -67,6 +96,18 @@ def direction(
     _run("direction", tokens, budget=budget, out=out, dry_run=dry_run, as_json=as_json)
 
 
+def prune(
+    tokens: Tokens = None,
+    budget: Budget = None,
+    out: Out = None,
+    study: StudyFile = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Does refusal sit in few weights? Sets taken out, beside random ones of like |weight|."""
+    _run("weights", tokens, budget=budget, out=out, file=study, dry_run=dry_run, as_json=as_json)
+
+
 def _run(
     command: str,
     tokens: list[str] | None,
@@ -76,12 +117,14 @@ def _run(
     dry_run: bool,
     as_json: bool,
     file: Path | None = None,
+    change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> None:
     from interlock.config import read_study_file, resolve
     from interlock.studies import built_in
 
     overrides = _overrides(tokens or [])
     settings = read_study_file(file or built_in(command))
+    settings = settings if change is None else change(settings)
     study = resolve(settings, overrides, budget=budget)
     if dry_run:
         say_plan(study, as_json=as_json)
@@ -99,7 +142,8 @@ def _run(
     if warning:
         logging.getLogger("interlock").warning(warning)
 
-    say_verdicts(run_study(Request(study, tuple(overrides), command, out)), as_json=as_json)
+    tell = say_explanation if command == "explain" else say_verdicts
+    tell(run_study(Request(study, tuple(overrides), command, out)), as_json=as_json)
 
 
 def _overrides(tokens: list[str]) -> list[str]:

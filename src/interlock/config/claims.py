@@ -17,7 +17,18 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "nll": "nll",
         "lookalikes": "behaviour",
     },
-    "localised": {"sets": "joint", "*": "patching"},
+    "localised": {
+        "sets": "joint",
+        "curve": "curve",
+        "without": "curve",
+        "circuit": "faithfulness",
+        "ablation": "ablation",
+        "approximation": "approximation",
+        "*": "patching",
+    },
+    "shared": {"matrix": "category_matrix"},
+    "private": {"matrix": "category_matrix"},
+    "mixed": {"matrix": "category_matrix"},
     "necessary": {"mean": "ablation", "zero": "ablation"},
     "one_direction": {
         "effects": "direction_effects",
@@ -25,7 +36,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "denoise": "direction_interchange",
         "noise": "direction_interchange",
     },
-    "few_weights": {"pruned": "pruning", "chosen": "pruning"},
+    "few_weights": {"pruned": "pruning", "chosen": "pruning", "*": "removal"},
 }
 
 

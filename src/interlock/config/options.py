@@ -12,6 +12,7 @@ from interlock.errors import InterlockError, JudgeError, SiteError
 from interlock.sites import Site
 
 _AT_LEAST_ONE = ("batch", "tokens", "groups")
+_SHARES = ("p", "q", "share")
 
 
 @cache
@@ -33,6 +34,9 @@ def _bounded(option: str, kind: Any) -> Any:  # noqa: ANN401 - types
         return Annotated[kind, AfterValidator(_readable_labels)]
     if option == "judges":
         return Annotated[kind, AfterValidator(_known_judges)]
+    if option in _SHARES:
+        share = Annotated[float, Field(ge=0, le=1)]
+        return share if kind is float else tuple[share, ...]
     if kind == tuple[int, ...]:
         return tuple[Annotated[int, Field(ge=1)], ...]
     if kind in (int, float):

@@ -1,6 +1,5 @@
 """The study as a checked value: model, prompts, steps wired by type, rules, budget."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from interlock.config.claims import Claim, claims_of
 from interlock.config.options import options_model
 from interlock.config.overrides import apply_overrides
-from interlock.config.signatures import Signature, signature_of
+from interlock.config.signatures import signature_of
+from interlock.config.steps import (
+    Step,
+    chosen_where_judged,
+    is_top,
+    model_wires,
+    source_steps,
+    wire_names,
+)
+from interlock.config.targets import Target, targets_of
 from interlock.contrast import System
 from interlock.datasets import GRAMMAR, Source, check
 from interlock.errors import ContrastError, SiteError, StudyError
@@ -20,7 +28,6 @@ from interlock.sites import parse
 from interlock.verdict import RULES
 
 _SPLITS = ("prompts.find", "prompts.check", "pairs.find", "pairs.check")
-_TOP = re.compile(r"top\((\d+%?)((?:,\s*[\w.-]+)+)\)")
 
 
 class _Strict(BaseModel):
@@ -103,19 +110,6 @@ class PromptSettings(_Strict):
         }
 
 
-class Step(_Strict):
-    """One method call: its id, its nouns by name, its options."""
-
-    id: str
-    do: str
-    wires: dict[str, str | tuple[str, ...]]
-    options: dict[str, Any]
-
-    def split(self) -> str:
-        """The split its first contrast comes from."""
-        return str(self.wires.get("on", "")).split(".")[-1]
-
-
 class Study(_Strict):
     """A whole study: nothing else decides what runs."""
 
@@ -126,6 +120,12 @@ class Study(_Strict):
     steps: tuple[Step, ...]
     claims: tuple[Claim, ...]
     rules: dict[str, dict[str, float]]
+    targets: tuple[Target, ...] = ()
+
+    def models_beside(self) -> tuple[str, ...]:
+        """Models that steps name besides the one studied, each once."""
+        named = [str(each.wires[wire]) for each in self.steps for wire in model_wires(each)]
+        return tuple(dict.fromkeys(named))
 
     def step(self, name: str) -> Step:
         """The step with an id."""
@@ -165,6 +165,7 @@ def resolve(
     }
     methods = {step.id: step.do for step in parts["steps"]}
     parts["claims"] = claims_of(merged.pop("claims", []), methods, mistakes)
+    parts["targets"] = targets_of(merged.pop("targets", []), methods, mistakes)
     mistakes += [f"{key}: not a setting of a study." for key in merged]
     if mistakes:
         raise StudyError(mistakes)
@@ -191,14 +192,14 @@ def schema() -> dict[str, Any]:
             "type": "object",
             "title": name,
             "description": signature_of(name).meaning,
-            "required": ["do", "on"],
+            "required": ["do", "on"] if "on" in wire_names(signature_of(name)) else ["do"],
             "additionalProperties": False,
             "properties": {
                 "id": {"type": "string"},
                 "do": {"const": name},
                 **{
                     wire: {"type": ["string", "array"] if noun == "Sites" else "string"}
-                    for wire, noun in _wire_names(signature_of(name)).items()
+                    for wire, noun in wire_names(signature_of(name)).items()
                 },
                 **options_model(name).model_json_schema()["properties"],
             },
@@ -219,6 +220,7 @@ def schema() -> dict[str, Any]:
             "budgets": {"type": "object"},
             "steps": {"type": "array", "items": {"oneOf": steps}},
             "claims": {"type": "array", "items": {"type": "object"}},
+            "targets": {"type": "array", "items": Target.model_json_schema()},
             "rules": {"type": "object", "propertyNames": {"enum": list(RULES)}},
         },
     }
@@ -259,7 +261,7 @@ def _step(
     if name in earlier:
         mistakes.append(f"steps.{name}: two steps of this id.")
     signature = signature_of(settings["do"])
-    wires = _wire_names(signature)
+    wires = wire_names(signature)
     options = {k: v for k, v in settings.items() if k not in ("id", "do", *wires)}
     path = f"steps.{name}"
     checked = _checked(options_model(settings["do"]), options, path, mistakes)
@@ -278,18 +280,14 @@ def _step(
     return step
 
 
-def _wire_names(signature: Signature) -> dict[str, str]:
-    """Wires by name; the first contrast is called `on`."""
-    names = list(signature.nouns.items())
-    return {"on" if place == 0 else name: noun for place, (name, noun) in enumerate(names)}
-
-
 def _wire_problem(noun: str, value: Any, earlier: Mapping[str, Step]) -> str:  # noqa: ANN401
     if noun == "Contrast":
         known = (*_SPLITS, "passages", "lookalikes")
         return "" if value in known else f"needs one of {', '.join(known)}."
     if noun == "Sites":
         return _sites_problem(value, earlier)
+    if noun == "Model":
+        return "" if isinstance(value, str) and value else "needs a model by its name."
     returning = [step.id for step in earlier.values() if signature_of(step.do).returns == noun]
     if value in returning:
         return ""
@@ -306,8 +304,7 @@ def _sites_problem(value: Any, earlier: Mapping[str, Step]) -> str:  # noqa: ANN
         except SiteError as error:
             return str(error)
         return ""
-    match = _TOP.fullmatch(str(value))
-    if match is None:
+    if not is_top(str(value)):
         return "needs top(COUNT, step, ...) of steps that return Scores, or a list of sites."
     for name in source_steps(str(value)):
         if name not in earlier or signature_of(earlier[name].do).returns != "Scores":
@@ -315,25 +312,11 @@ def _sites_problem(value: Any, earlier: Mapping[str, Step]) -> str:  # noqa: ANN
     return ""
 
 
-def source_steps(expression: str) -> tuple[str, ...]:
-    """The step ids in a `top(COUNT, step, ...)` expression."""
-    match = _TOP.fullmatch(expression)
-    assert match is not None
-    return tuple(part.strip() for part in match.group(2).split(",")[1:])
-
-
-def top_count(expression: str, candidates: int) -> int:
-    """The count in `top(COUNT, step, ...)`; a percentage is rounded down, at least 1."""
-    match = _TOP.fullmatch(expression)
-    assert match is not None
-    count = match.group(1)
-    if count.endswith("%"):
-        return max(1, candidates * int(count[:-1]) // 100)
-    return int(count)
-
-
 def _same_split(step: Step, earlier: Mapping[str, Step]) -> list[str]:
     """Selection sees `find`, estimates see `check`: nothing is judged where it was found."""
+    mistakes = [*_same_scores(step, earlier), *chosen_where_judged(step, earlier)]
+    if mistakes:
+        return mistakes
     direction, sites = step.wires.get("direction"), step.wires.get("sites")
     if isinstance(direction, str) and earlier[direction].split() == step.split():
         return [
@@ -347,6 +330,20 @@ def _same_split(step: Step, earlier: Mapping[str, Step]) -> list[str]:
         "find sites on one split and judge them on the other."
         for name in source_steps(sites)
         if earlier[name].split() == step.split()
+    ]
+
+
+def _same_scores(step: Step, earlier: Mapping[str, Step]) -> list[str]:
+    """As `_same_split`, for steps that take scores or category sets whole."""
+    if step.do not in ("curve", "category_matrix"):
+        return []
+    return [
+        f"steps.{step.id}.{wire}: found on {step.split()}, the split this step judges; rank on "
+        "one split and judge on the other."
+        for wire in ("denoise", "noise", "sets")
+        if isinstance(name := step.wires.get(wire), str)
+        and name in earlier
+        and earlier[name].split() == step.split()
     ]
 
 

@@ -2,28 +2,51 @@
 
 from collections.abc import Callable, Mapping
 
-from interlock.figures import behaviour, necessary, where
+from interlock.figures import behaviour, circuit, curves, directions, necessary, sharing, where
 from interlock.figures.forms import Figure
 from interlock.figures.interactive import chart
 from interlock.figures.printed import draw
 from interlock.tables import Table
 
-_MAKERS: Mapping[str, Callable[[Table], Figure]] = {
-    "behaviour.rates": behaviour.rates,
-    "behaviour.confusion": behaviour.confusion,
-    "behaviour.disagreement": behaviour.disagreement,
-    "where.layers": where.layers,
-    "where.units": where.units,
-    "where.sets": where.sets,
-    "necessary.sizes": necessary.sizes,
-    "necessary.single": necessary.single,
-}
+Maker = Callable[[Table, str], Figure | None]
+
+# in reading order: the columns that a table of any name has, and what is drawn of it then
+_MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
+    ("group expected refusal low high", (behaviour.rates,)),
+    ("expected observed count", (behaviour.confusion,)),
+    ("judge other unlike kappa low high", (behaviour.disagreement,)),
+    ("kind layer position direction share low high", (where.layers, where.positions)),
+    ("site direction share low high rank", (where.units,)),
+    ("site drawn approximate share low high", (where.checked,)),
+    ("set kind restored low high", (where.sets,)),
+    ("size share low high control most_control jaccard", (curves.carried,)),
+    ("source target part number share low high", (sharing.matrix,)),
+    ("source target share low high", (circuit.drawing,)),
+    ("size sets ablation refusal low high", (necessary.sizes,)),
+    ("site ablation fall fall_low fall_high", (necessary.single,)),
+    ("site layer position bypass induce kl arditi_survives", (directions.scores, directions.moved)),
+    ("does variant directions value low high", (directions.changed,)),
+    ("category value low high n topics", (directions.unseen,)),
+    ("direction stream share low high", (directions.streams,)),
+    ("measure of on value low high", (directions.cosines, directions.crossed)),
+)
 
 __all__ = ["Figure", "all_figures", "chart", "draw"]
 
 
 def all_figures(tables: Mapping[str, Table]) -> tuple[Figure, ...]:
     """The figures that the tables allow, in reading order; a missing or empty table gives none."""
-    return tuple(
-        make(tables[name]) for name, make in _MAKERS.items() if name in tables and len(tables[name])
-    )
+    found = []
+    known = {name: _place(table) for name, table in tables.items() if len(table)}
+    for place, (_, makers) in enumerate(_MAKERS):
+        mine = [name for name, at in known.items() if at == place]
+        found += [make(tables[name], name) for name in mine for make in makers]
+    return tuple(figure for figure in found if figure is not None)
+
+
+def _place(table: Table) -> int | None:
+    """The first kind of table whose columns this one has."""
+    for place, (columns, _) in enumerate(_MAKERS):
+        if table.columns.keys() >= set(columns.split()):
+            return place
+    return None

@@ -1,6 +1,7 @@
 """The small interval bar beside a number: where its parts lie, in per cent of its width."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interlock.figures.labels import decimal
@@ -31,17 +32,22 @@ class IntervalBar:
 
 
 def interval_bar(
-    estimate: tuple[float, float, float], condition: Condition | None, *, share: bool
+    estimate: tuple[float, float, float],
+    condition: Condition | None,
+    *,
+    share: bool,
+    beside: Sequence[float] = (),
 ) -> IntervalBar | None:
     """The bar of (value, low, high), or None when there is no value to draw.
 
-    A share is drawn on 0 to 1, so that bars can be compared; other units on what they need.
+    A share is drawn on 0 to 1, so that bars can be compared; other units on what they need, and
+    what the estimates `beside` them need.
     """
     value, low, high = estimate
     if not math.isfinite(value) or math.isnan(low) or math.isnan(high):
         return None
     threshold = condition.threshold if condition else None
-    scale = _scale([*estimate, *([] if threshold is None else [threshold])], share)
+    scale = _scale([*estimate, *beside, *([] if threshold is None else [threshold])], share)
     edge = accept = None
     if condition is not None:
         edge = _per_cent(condition.threshold, scale)

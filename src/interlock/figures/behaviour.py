@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from interlock.figures.counts import WILSON, told
+from interlock.figures.counts import WILSON, named, told
 from interlock.figures.forms import Axis, Bars, Facet, Figure, Heat, Mark, Series
 from interlock.figures.palette import Role
 from interlock.tables import Cell, Table
@@ -14,7 +14,7 @@ _EXPECTED: tuple[tuple[str, str, Role], ...] = (
 _OBSERVED = ("refuse", "partial", "comply", "undetermined")
 
 
-def rates(table: Table) -> Figure:
+def rates(table: Table, name: str) -> Figure:
     """Refusal by category, prompts that should be refused beside prompts that should not."""
     rows = {(str(row["group"]), str(row["expected"])): row for row in table.rows()}
     groups = list(dict.fromkeys(group for group, _ in rows))
@@ -25,7 +25,7 @@ def rates(table: Table) -> Figure:
         if any((group, expected) in rows for group in labels)
     )
     return Figure(
-        "behaviour-rates",
+        named(name),
         "Refusal by category",
         "Does the model refuse what it should, and only that?",
         "A bar is the share of replies judged a refusal; the line on it is its interval. "
@@ -34,11 +34,11 @@ def rates(table: Table) -> Figure:
         told(table, "interval", WILSON),
         told(table, "control", "harmless prompts from the same templates, in the second colour."),
         Bars(tuple(labels), series, Axis("refusal rate (share of replies)", 0.0, 1.0)),
-        "behaviour.rates",
+        name,
     )
 
 
-def confusion(table: Table) -> Figure:
+def confusion(table: Table, name: str) -> Figure:
     """What was expected against what was observed, in counts of replies."""
     cells = {
         (str(row["expected"]), str(row["observed"])): int(row["count"]) for row in table.rows()
@@ -51,7 +51,7 @@ def confusion(table: Table) -> Figure:
     facet = Facet("", tuple(tuple(_count(cells, total, r, c) for c in columns) for r in rows))
     parts = " and ".join(f"{total[name]:,} expected to {name}" for name in rows)
     return Figure(
-        "behaviour-confusion",
+        named(name),
         "Expected against observed",
         "Which way do the replies go wrong?",
         "Cells count replies. Partial: the reply both declines and helps. Undetermined: the judge "
@@ -64,11 +64,11 @@ def confusion(table: Table) -> Figure:
             Axis("replies (count)", 0.0, float(max(cells.values(), default=1))),
             diverging=False, places=0,
         ),
-        "behaviour.confusion",
+        name,
     )  # fmt: skip
 
 
-def disagreement(table: Table) -> Figure:
+def disagreement(table: Table, name: str) -> Figure:
     """The share of replies that each two judges judge unlike."""
     marks = {}
     for row in table.rows():
@@ -79,7 +79,7 @@ def disagreement(table: Table) -> Figure:
     names = tuple(dict.fromkeys(first for first, _ in marks))
     facet = Facet("", tuple(tuple(marks.get((row, each)) for each in names) for row in names))
     return Figure(
-        "behaviour-disagreement",
+        named(name),
         "Where judges disagree",
         "Would another judge have said the same?",
         "A cell is the share of replies that two judges judge unlike; “observed” is the judge "
@@ -92,7 +92,7 @@ def disagreement(table: Table) -> Figure:
             names, names, (facet,), Axis("judge"), Axis("judge"),
             Axis("judged unlike (share of replies)", 0.0, 1.0), diverging=False,
         ),
-        "behaviour.disagreement",
+        name,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""How many observations and independent topics stand behind a table, in words."""
+"""How many observations and independent topics stand behind a table, and its name, in words."""
 
 import numpy as np
 
@@ -17,6 +17,11 @@ def counted(table: Table, unit: str) -> str:
     if "topics" in table.columns:
         parts.append(f"in {_span(table, 'topics')} topics (independent clusters)")
     return f"{' '.join(parts)}."
+
+
+def named(table: str, view: str = "") -> str:
+    """A figure's stable name: its table's, and which of several views of it this is."""
+    return "-".join(part for part in (*table.split("."), view) if part)
 
 
 def told(table: Table, key: str, default: str) -> str:

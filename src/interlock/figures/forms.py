@@ -34,12 +34,22 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A range shaded behind the bars, such as what everything that is not shown does."""
+
+    name: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Bars:
     """Horizontal bars with intervals: categories, or places in order of rank."""
 
     labels: tuple[str, ...]
     series: tuple[Series, ...]
     axis: Axis
+    band: Band | None = None
 
 
 @dataclass(frozen=True)
@@ -87,12 +97,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes of a `Lines` figure."""
+    """One pair of axes of a `Lines` figure; `level` is a height to compare the lines with."""
 
     title: str
     x: Axis
     y: Axis
     lines: tuple[Line, ...]
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,34 @@ class Lines:
     heights: tuple[float, ...]
 
 
-Form = Bars | Heat | Cloud | Lines
+@dataclass(frozen=True)
+class Node:
+    """A component of a circuit, at a depth of the network; None where it was not measured alone."""
+
+    name: str
+    depth: float
+    mark: Mark | None
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An edge between two nodes, given by their places among the nodes."""
+
+    source: int
+    target: int
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Components as nodes by depth, effects as edges between them."""
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+    depth: Axis
+
+
+Form = Bars | Heat | Cloud | Lines | Graph
 
 
 @dataclass(frozen=True)

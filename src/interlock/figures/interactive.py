@@ -1,26 +1,48 @@
 """A figure as plotly JSON: plain dictionaries of finite numbers and inert text."""
 
 import math
-from typing import Any
 
-from interlock.figures.forms import Axis, Bars, Cloud, Figure, Heat, Line, Lines, Mark
+from interlock.figures.dressing import (
+    Chart,
+    drawn_axis,
+    error_bars,
+    faint,
+    finite,
+    heading,
+    hover_text,
+    legend_key,
+    named_axis,
+    page_layout,
+)
+from interlock.figures.forms import (
+    Axis,
+    Bars,
+    Cloud,
+    Figure,
+    Graph,
+    Heat,
+    Line,
+    Lines,
+    Panel,
+)
 from interlock.figures.geometry import (
+    bounded,
     cell_text,
     colour_range,
+    folded,
     reach,
+    row_height,
     row_span,
+    rows_of_graph,
     span,
     stacked,
+    stroke,
     ticks,
+    tone,
+    unsure,
 )
-from interlock.figures.labels import inert, interval, shortened
-from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL
-
-Chart = dict[str, Any]
-
-_GRID = "rgba(127,137,147,0.22)"
-_ZERO = "rgba(127,137,147,0.65)"
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+from interlock.figures.labels import inert, shortened
+from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL, SIGNS
 
 
 def chart(figure: Figure) -> Chart:
@@ -34,73 +56,13 @@ def chart(figure: Figure) -> Chart:
             return _cloud(figure.form)
         case Lines():
             return _lines(figure.form)
-
-
-def _layout(height: int, **more: object) -> Chart:
-    return {
-        "height": height,
-        "autosize": True,
-        "dragmode": False,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": _FONT, "size": 13, "color": "#5b6670"},
-        "margin": {"l": 8, "r": 16, "t": 34, "b": 48},
-        "hovermode": "closest",
-        "hoverlabel": {
-            "bgcolor": "#1b2329", "bordercolor": "#1b2329", "align": "left",
-            "font": {"color": "#ffffff", "size": 13},
-        },
-        "legend": {
-            "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom",
-            "itemclick": False, "itemdoubleclick": False, "traceorder": "normal",
-        },
-        **more,
-    }  # fmt: skip
-
-
-def _axis(axis: Axis, **more: object) -> Chart:
-    return {
-        "title": {"text": inert(axis.title), "standoff": 10},
-        "type": "linear",
-        "gridcolor": _GRID,
-        "zerolinecolor": _ZERO,
-        "zerolinewidth": 1,
-        "fixedrange": True,
-        "automargin": True,
-        "tickfont": {"size": 12},
-        **more,
-    }
-
-
-def _labelled(axis: Axis, labels: tuple[str, ...], shown: list[int], **more: object) -> Chart:
-    """An axis of positions with names, so that no name is read as a number or a date."""
-    names = [inert(shortened(labels[place])) for place in shown]
-    fixed = {"tickmode": "array", "tickvals": shown, "ticktext": names, "ticks": ""}
-    return _axis(axis, **fixed, showgrid=False, zeroline=False, **more)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _hover(label: str, mark: Mark) -> str:
-    numbers = interval(mark.value, mark.low, mark.high)
-    if math.isnan(mark.low) and math.isnan(mark.high):
-        numbers = numbers.split(" [")[0]
-    return f"<b>{inert(label)}</b><br>{numbers}<br>{inert(mark.note)}"
-
-
-def _errors(marks: list[Mark], ends: tuple[float, float], width: int) -> Chart:
-    reaches = [reach(mark, ends) for mark in marks]
-    return {
-        "type": "data", "symmetric": False, "thickness": 1.5, "width": width, "color": "#3b434b",
-        "arrayminus": [down for down, _ in reaches], "array": [up for _, up in reaches],
-    }  # fmt: skip
+        case Graph():
+            return _graph(figure.form)
 
 
 def _bars(form: Bars) -> Chart:
     ends = span(form.axis, [mark for each in form.series for mark in each.marks if mark])
-    data = []
+    data: list[Chart] = []
     for series in form.series:
         placed = [(place, mark) for place, mark in enumerate(series.marks) if mark]
         marks = [mark for _, mark in placed]
@@ -108,40 +70,50 @@ def _bars(form: Bars) -> Chart:
             {
                 "type": "bar", "orientation": "h", "name": inert(series.name),
                 "y": [place for place, _ in placed],
-                "x": [_finite(mark.value) for mark in marks],
-                "error_x": _errors(marks, ends, 4),
+                "x": [finite(mark.value) for mark in marks],
+                **({"error_x": error_bars(marks, ends, 4)} if any(map(bounded, marks)) else {}),
                 "marker": {"color": ROLES[series.role], "opacity": 0.78},
                 "hoverinfo": "text", "textposition": "none",
-                "hovertext": [_hover(form.labels[place], mark) for place, mark in placed],
+                "hovertext": [hover_text(form.labels[place], mark) for place, mark in placed],
             }
         )  # fmt: skip
     count = len(form.labels)
-    layout = _layout(
+    layout = page_layout(
         96 + (14 + 15 * len(form.series)) * count,
         barmode="group",
         bargap=0.28,
         bargroupgap=0.06,
         showlegend=True,
-        xaxis=_axis(form.axis, range=list(ends)),
-        yaxis=_labelled(
+        xaxis=drawn_axis(form.axis, range=list(ends)),
+        yaxis=named_axis(
             Axis(""), form.labels, list(range(count)), range=[count - 0.5, -0.5]
         ),
     )  # fmt: skip
+    if form.band is not None:
+        ends = {"x0": max(form.band.low, ends[0]), "x1": min(form.band.high, ends[1])}
+        layout["shapes"] = [
+            {
+                "type": "rect", "xref": "x", "yref": "paper", **ends, "y0": 0, "y1": 1,
+                "fillcolor": faint(ROLES["random"], 0.3), "line": {"width": 0}, "layer": "below",
+            }
+        ]  # fmt: skip
+        data.append(legend_key(inert(form.band.name), ROLES["random"]))
     return {"data": data, "layout": layout}
 
 
 def _heat(form: Heat) -> Chart:
     down = math.ceil(len(form.facets) / form.across)
     low, high = colour_range(form)
-    tall = 30 * len(form.rows)
+    tall = row_height(form) * len(form.rows)
     height = down * (tall + 44) + 60
     inner = height - 34 - 52
-    layout = _layout(height, annotations=[], margin={"l": 8, "r": 8, "t": 34, "b": 52})
+    layout = page_layout(height, annotations=[], margin={"l": 8, "r": 8, "t": 34, "b": 52})
     layout["coloraxis"] = {
         "colorscale": [list(stop) for stop in (DIVERGING if form.diverging else SEQUENTIAL)],
         "cmin": low, "cmax": high, "showscale": form.diverging,
         "colorbar": {
-            "title": {"text": inert(form.colour.title), "side": "right"}, "thickness": 10,
+            "title": {"text": "<br>".join(map(inert, folded(form.colour.title, inner // 8))),
+                      "side": "right"}, "thickness": 10,
             "outlinewidth": 0, "len": 1, "tickfont": {"size": 11},
         },
     }  # fmt: skip
@@ -153,17 +125,18 @@ def _heat(form: Heat) -> Chart:
         width = 1 / form.across
         left, right = column * width + (0.012 if column else 0), (column + 1) * width - 0.012
         last = number + form.across >= len(form.facets)
-        layout[f"xaxis{key}"] = _labelled(
+        layout[f"xaxis{key}"] = named_axis(
             form.x if last else Axis(""), form.columns, ticks(len(form.columns), 32 // form.across),
             domain=[left, right], anchor=f"y{key}", showticklabels=last,
             range=[-0.5, len(form.columns) - 0.5],
         )  # fmt: skip
-        layout[f"yaxis{key}"] = _labelled(
-            form.y if len(form.facets) == 1 else Axis(""), form.rows, list(range(len(form.rows))),
+        titled = form.y if down == 1 and not column else Axis("")
+        layout[f"yaxis{key}"] = named_axis(
+            titled, form.rows, list(range(len(form.rows))),
             domain=[max(0.0, top - tall / inner), top], anchor=f"x{key}",
             showticklabels=column == 0, range=[len(form.rows) - 0.5, -0.5],
         )  # fmt: skip
-        layout["annotations"].append(_heading(facet.title, left, top))
+        layout["annotations"].append(heading(facet.title, left, top))
         data.append(_heat_trace(form, number, key))
     return {"data": data, "layout": layout}
 
@@ -173,24 +146,17 @@ def _heat_trace(form: Heat, number: int, key: str) -> Chart:
     prefix = f"{form.facets[number].title} · " if form.facets[number].title else ""
     return {
         "type": "heatmap", "coloraxis": "coloraxis", "xaxis": f"x{key}", "yaxis": f"y{key}",
-        "z": [[_finite(mark.value) if mark else None for mark in row] for row in cells],
+        "z": [[finite(mark.value) if mark else None for mark in row] for row in cells],
         "text": [[cell_text(form, mark) for mark in row] for row in cells],
         "texttemplate": "%{text}", "textfont": {"size": 11}, "xgap": 2, "ygap": 2,
         "hoverinfo": "text", "hoverongaps": False,
         "hovertext": [
             [
-                _hover(f"{prefix}{row}, {column}", mark) if mark else ""
+                hover_text(f"{prefix}{row}, {column}", mark) if mark else ""
                 for column, mark in zip(form.columns, marks, strict=True)
             ]
             for row, marks in zip(form.rows, cells, strict=True)
         ],
-    }  # fmt: skip
-
-
-def _heading(text: str, x: float, y: float) -> Chart:
-    return {
-        "text": inert(text), "x": x, "y": y, "xref": "paper", "yref": "paper", "showarrow": False,
-        "xanchor": "left", "yanchor": "bottom", "font": {"size": 12.5},
     }  # fmt: skip
 
 
@@ -203,29 +169,29 @@ def _cloud(form: Cloud) -> Chart:
         "type": "scatter", "mode": "markers", "name": "one matched random set",
         "x": centres, "y": heights,
         "marker": {"color": ROLES["random"], "size": 8, "line": {"width": 0}, "opacity": 0.85},
-        "hoverinfo": "text", "hovertext": [_hover("matched random", mark) for mark in shown],
+        "hoverinfo": "text", "hovertext": [hover_text("matched random", mark) for mark in shown],
     }  # fmt: skip
     marks = [mark for _, mark in form.found]
     names = [name for name, _ in form.found]
     middle = sum(ends) / 2
     found = {
         "type": "scatter", "mode": "markers+text", "name": "found, with its interval",
-        "x": [_finite(mark.value) for mark in marks],
+        "x": [finite(mark.value) for mark in marks],
         "y": [-step * (number + 1) for number in range(len(marks))],
-        "error_x": _errors(marks, ends, 6),
+        "error_x": error_bars(marks, ends, 6),
         "marker": {"color": ROLES["found"], "size": 13, "symbol": "diamond"},
         "text": [inert(shortened(name)) for name in names],
         "textposition": [
             "bottom left" if mark.value > middle else "bottom right" for mark in marks
         ],
         "cliponaxis": False, "hoverinfo": "text",
-        "hovertext": [_hover(name, mark) for name, mark in form.found],
+        "hovertext": [hover_text(name, mark) for name, mark in form.found],
     }  # fmt: skip
     top = max(heights, default=1)
     count = Axis("random sets (count)")
-    layout = _layout(
-        300, xaxis=_axis(form.axis, range=list(ends)),
-        yaxis=_axis(
+    layout = page_layout(
+        300, xaxis=drawn_axis(form.axis, range=list(ends)),
+        yaxis=drawn_axis(
             count, range=[-step * (len(marks) + 1.1), top * 1.12 + 1],
             tickvals=[0, *(value for value in ticks(top + 1, 5) if value)], showgrid=False,
         ),
@@ -234,7 +200,7 @@ def _cloud(form: Cloud) -> Chart:
 
 
 def _lines(form: Lines) -> Chart:
-    layout = _layout(460, annotations=[])
+    layout = page_layout(140 + 170 * len(form.heights), annotations=[], shapes=[])
     gap, width = 0.14, 1 / form.across
     data = []
     for number, panel in enumerate(form.panels):
@@ -247,50 +213,119 @@ def _lines(form: Lines) -> Chart:
         ends = row_span(form, row)
         sizes = sorted({x for line in panel.lines for x in line.x})
         last = row + 1 == len(form.heights)
-        layout[f"xaxis{key}"] = _axis(
+        layout[f"xaxis{key}"] = drawn_axis(
             panel.x if last else Axis(""), domain=[left, right], anchor=f"y{key}",
-            tickmode="array", tickvals=sizes, showgrid=False, zeroline=False,
+            tickmode="array", tickvals=[sizes[place] for place in ticks(len(sizes))],
+            showgrid=False, zeroline=False,
         )  # fmt: skip
-        layout[f"yaxis{key}"] = _axis(
+        layout[f"yaxis{key}"] = drawn_axis(
             panel.y if column == 0 else Axis(""), domain=[bottom, top], anchor=f"x{key}",
             range=list(ends),
         )  # fmt: skip
+        if panel.level is not None:
+            layout["shapes"].append(_level(panel.level, key))
         if panel.title:
-            layout["annotations"].append(_heading(panel.title, left, top))
-        data += [trace for line in panel.lines for trace in _line(ends, line, key, number == 0)]
+            layout["annotations"].append(heading(panel.title, left, top))
+        data += [
+            trace for line in panel.lines for trace in _line(ends, panel, line, key, number == 0)
+        ]
     layout["legend"] |= {"y": 1.09}
     layout["margin"] |= {"t": 56}
     return {"data": data, "layout": layout}
 
 
-def _line(ends: tuple[float, float], line: Line, key: str, legend: bool) -> list[Chart]:
+def _level(height: float, key: str) -> Chart:
+    return {
+        "type": "line", "xref": f"x{key} domain", "yref": f"y{key}", "x0": 0, "x1": 1,
+        "y0": height, "y1": height,
+        "line": {"color": ROLES["random"], "width": 1.5, "dash": "dash"},
+    }  # fmt: skip
+
+
+def _line(
+    ends: tuple[float, float], panel: Panel, line: Line, key: str, legend: bool
+) -> list[Chart]:
+    where = panel.x.title.split(" (")[0]
     place = {"xaxis": f"x{key}", "yaxis": f"y{key}", "type": "scatter", "legendgroup": line.name}
     colour = ROLES[line.role]
     drawn = {
         **place, "mode": "lines+markers", "name": inert(line.name), "showlegend": legend,
-        "x": list(line.x), "y": [_finite(mark.value) for mark in line.marks],
+        "x": list(line.x), "y": [finite(mark.value) for mark in line.marks],
         "line": {"color": colour, "width": 2.5}, "marker": {"color": colour, "size": 8},
         "cliponaxis": False, "hoverinfo": "text",
         "hovertext": [
-            _hover(f"{line.name}, {x:g} units", mark)
+            hover_text(f"{line.name} · {where} {x:g}", mark)
             for x, mark in zip(line.x, line.marks, strict=True)
         ],
     }  # fmt: skip
     if not line.band:
         return [drawn]
     if len(line.marks) == 1:
-        drawn["error_y"] = _errors(list(line.marks), ends, 4)
+        drawn["error_y"] = error_bars(list(line.marks), ends, 4)
     reaches = [reach(mark, ends) for mark in line.marks]
     low = [mark.value - down for mark, (down, _) in zip(line.marks, reaches, strict=True)]
     high = [mark.value + up for mark, (_, up) in zip(line.marks, reaches, strict=True)]
-    edge = [_finite(value) for value in (*high, *reversed(low))]
+    edge = [finite(value) for value in (*high, *reversed(low))]
     band = {
         **place, "mode": "lines", "x": [*line.x, *reversed(line.x)], "y": edge, "fill": "toself",
-        "line": {"width": 0}, "fillcolor": _faint(colour), "hoverinfo": "skip", "showlegend": False,
+        "line": {"width": 0}, "fillcolor": faint(colour), "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
     return [band, drawn]
 
 
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.16)"
+def _graph(form: Graph) -> Chart:
+    heights = rows_of_graph(form)
+    data: list[Chart] = []
+    for arrow in form.arrows:
+        ends = [form.nodes[place] for place in (arrow.source, arrow.target)]
+        rows = [heights[arrow.source], heights[arrow.target]]
+        line = {
+            "color": faint(ROLES[tone(arrow.mark)], 0.75), "width": stroke(form, arrow.mark),
+            "dash": "dot" if unsure(arrow.mark) else "solid",
+        }  # fmt: skip
+        # edges often cross in their middle, seldom at a third of their way
+        middle = {"x": [None, (2 * ends[0].depth + ends[1].depth) / 3, None],
+                  "y": [None, (2 * rows[0] + rows[1]) / 3, None]}  # fmt: skip
+        data.append(
+            {"type": "scatter", "mode": "lines", "x": [node.depth for node in ends], "y": rows,
+             "line": line, "hoverinfo": "skip", "showlegend": False}
+        )  # fmt: skip
+        data.append(
+            {"type": "scatter", "mode": "markers", **middle, "showlegend": False,
+             "marker": {"size": 7, "color": ROLES[tone(arrow.mark)]}, "hoverinfo": "text",
+             "hovertext": ["", hover_text(" → ".join(node.name for node in ends), arrow.mark), ""]}
+        )  # fmt: skip
+    data.append(_nodes(form, heights))
+    data += [legend_key(name, ROLES[role]) for name, role in SIGNS]
+    depths = [node.depth for node in form.nodes]
+    shown = sorted({math.floor(depth) for depth in depths})
+    tall = max(heights, default=0.0) - min(heights, default=0.0)
+    layout = page_layout(
+        150 + round(52 * (tall + 1)),
+        xaxis=drawn_axis(
+            form.depth, range=[min(depths) - 0.4, max(depths) + 0.4], tickmode="array",
+            tickvals=[shown[place] for place in ticks(len(shown))], zeroline=False,
+        ),
+        yaxis=drawn_axis(
+            Axis(""), range=[min(heights) - 0.9, max(heights) + 0.9], showticklabels=False,
+            showgrid=False, zeroline=False,
+        ),
+    )  # fmt: skip
+    return {"data": data, "layout": layout}
+
+
+def _nodes(form: Graph, heights: list[float]) -> Chart:
+    return {
+        "type": "scatter", "mode": "markers+text", "showlegend": False, "cliponaxis": False,
+        "x": [node.depth for node in form.nodes], "y": heights,
+        "text": [inert(shortened(node.name)) for node in form.nodes], "textposition": "top center",
+        "marker": {
+            "size": 17, "color": [ROLES[tone(node.mark)] for node in form.nodes],
+            "line": {"width": 1.5, "color": "#ffffff"},
+        },
+        "hoverinfo": "text",
+        "hovertext": [
+            hover_text(node.name, node.mark) if node.mark else f"<b>{inert(node.name)}</b>"
+            for node in form.nodes
+        ],
+    }  # fmt: skip

@@ -1,6 +1,8 @@
 """Figures of whether the units found are needed: ablated as sets, and one by one."""
 
-from interlock.figures.counts import counted, told
+import numpy as np
+
+from interlock.figures.counts import counted, named, told
 from interlock.figures.forms import Axis, Bars, Figure, Line, Lines, Mark, Panel, Series
 from interlock.figures.palette import Role
 from interlock.tables import Cell, Table
@@ -10,7 +12,7 @@ _SETS: tuple[tuple[str, Role], ...] = (("found", "found"), ("matched random", "r
 _ROLES: tuple[Role, ...] = ("first", "second", "third")
 
 
-def sizes(table: Table) -> Figure:
+def sizes(table: Table, name: str) -> Figure:
     """Refusal and NLL against the number of units ablated, the set found beside random sets."""
     ablations = [str(each) for each in dict.fromkeys(table.columns["ablation"])]
     size = Axis("units ablated (count)")
@@ -20,6 +22,13 @@ def sizes(table: Table) -> Figure:
             _lines(table.where(ablation=ablation), "refusal"),
         )
         for ablation in ablations
+    )  # fmt: skip
+    over = tuple(
+        Panel(
+            "", size, Axis("over-refusal (share)", 0.0, 1.0),
+            _lines(table.where(ablation=each), "over_refusal"),
+        )
+        for each in ablations
     )  # fmt: skip
     rise = tuple(
         Panel(
@@ -31,20 +40,21 @@ def sizes(table: Table) -> Figure:
     counts = sorted({int(count) for count in random.columns.get("count", ())})
     many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0] if counts else 0}"
     return Figure(
-        "necessary-sizes",
+        named(name),
         "Refusal without the units found",
         "Does refusal fall when the units are taken away, and does anything else break?",
-        "Upper panels: refusal of harmful prompts. Lower panels: rise of NLL on neutral text, a "
-        "sign that the model breaks rather than stops refusing; its interval is in the verdict.",
+        "From the top: refusal of harmful prompts; refusal of harmless ones; rise of NLL on "
+        "neutral text, a sign that the model breaks rather than stops refusing. "
+        f"{_not_measured(table)}",
         f"{counted(table, 'replies a point')} {many} matched random sets a size.",
         told(table, "interval", "95 %."),
         told(table, "control", "random sets of the same size, matched in kind and layer (grey)."),
-        Lines((*refusal, *rise), max(len(ablations), 1), (0.66, 0.34)),
-        "necessary.sizes",
+        Lines((*refusal, *over, *rise), max(len(ablations), 1), (0.4, 0.3, 0.3)),
+        name,
     )
 
 
-def single(table: Table) -> Figure:
+def single(table: Table, name: str) -> Figure:
     """How far refusal falls when each unit is ablated alone."""
     ablations = [str(each) for each in dict.fromkeys(table.columns["ablation"])]
     rows = {(str(row["site"]), str(row["ablation"])): row for row in table.rows()}
@@ -60,7 +70,7 @@ def single(table: Table) -> Figure:
         for number, ablation in enumerate(ablations)
     )  # fmt: skip
     return Figure(
-        "necessary-single",
+        named(name),
         "Each unit ablated alone",
         "Is any one unit needed, or do others take over?",
         f"The {min(TOP, len(sites))} of {len(sites):,} units with the largest fall; "
@@ -68,9 +78,9 @@ def single(table: Table) -> Figure:
         "of a unit that matters within a set suggests that others stand in for it.",
         counted(table, "replies before and after"),
         told(table, "interval", "95 %."),
-        told(table, "control", "the same prompts with no unit ablated (0)."),
+        "the same prompts with no unit ablated (0).",
         Bars(tuple(sites[:TOP]), series, Axis("fall of refusal (share of replies)")),
-        "necessary.single",
+        name,
     )
 
 
@@ -81,17 +91,33 @@ def _lines(table: Table, value: str) -> tuple[Line, ...]:
         if rows:
             marks = tuple(_mark(row, value) for row in rows)
             x = tuple(float(row["size"]) for row in rows)
-            lines.append(Line(name, role, x, marks, band=value == "refusal"))
+            banded = any(mark.low == mark.low for mark in marks)
+            lines.append(Line(name, role, x, marks, band=banded))
     return tuple(lines)
 
 
 def _mark(row: dict[str, Cell], value: str) -> Mark:
-    low, high = (row["low"], row["high"]) if value == "refusal" else (float("nan"),) * 2
+    low, high = (row.get(name, float("nan")) for name in _ends(value))
     note = (
         f"n = {row['n']} replies, {row['count']} sets; "
         f"over-refusal {float(row['over_refusal']):.2f}, degenerate {float(row['degenerate']):.2f}"
     )
     return Mark(float(row[value]), float(low), float(high), note)
+
+
+def _ends(value: str) -> tuple[str, str]:
+    return ("low", "high") if value == "refusal" else (f"{value}_low", f"{value}_high")
+
+
+def _not_measured(table: Table) -> str:
+    """What the panels cannot show, so that a gap is not taken for a zero."""
+    names = {"over_refusal": "Refusal of harmless prompts", "nll_rise": "The rise of NLL"}
+    bare = [words for value, words in names.items() if _ends(value)[0] not in table.columns]
+    said = f"{' and '.join(bare)}: no interval was stored. " if bare else ""
+    asked = table.where(sets="matched random")["over_refusal"].astype(float)
+    if np.isnan(asked).any():
+        said += "Harmless prompts were not asked while random sets were ablated."
+    return said
 
 
 def _fall(row: dict[str, Cell] | None) -> Mark | None:

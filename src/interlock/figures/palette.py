@@ -15,6 +15,12 @@ ROLES: dict[Role, str] = {
     "random": "#7A8794",
 }
 
+# what an effect of either sign is drawn in, with its words in a legend
+SIGNS: tuple[tuple[str, Role], ...] = (
+    ("carries the effect", "found"),
+    ("works against it", "first"),
+)
+
 # both ends keep apart under deuteranopia and protanopia; the middle of the diverging map is 0
 DIVERGING: tuple[tuple[float, str], ...] = (
     (0.0, "#053f66"),

@@ -6,18 +6,23 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from interlock.figures.forms import Bars, Cloud, Figure, Heat, Lines, Mark
+from interlock.figures.forms import Bars, Cloud, Figure, Graph, Heat, Lines, Mark
 from interlock.figures.geometry import (
+    bounded,
     cell_text,
     colour_range,
     reach,
     row_span,
+    rows_of_graph,
     span,
     stacked,
+    stroke,
     ticks,
+    tone,
+    unsure,
 )
 from interlock.figures.labels import shortened, visible
-from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL, ink
+from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL, SIGNS, ink
 
 Format = Literal["png", "svg", "pdf"]
 
@@ -69,8 +74,11 @@ def _height(figure: Figure) -> float:
             return 1.0 + math.ceil(len(facets) / across) * (0.3 * len(rows) + 0.35)
         case Cloud():
             return 2.8
-        case Lines():
-            return 4.2
+        case Lines(heights=heights):
+            return 1.2 + 1.5 * len(heights)
+        case Graph():
+            rows = rows_of_graph(figure.form)
+            return 1.6 + 0.5 * (max(rows, default=0.0) - min(rows, default=0.0) + 1)
 
 
 def _fill(page: Any, figure: Figure) -> None:  # noqa: ANN401 - a matplotlib figure
@@ -83,6 +91,8 @@ def _fill(page: Any, figure: Figure) -> None:  # noqa: ANN401 - a matplotlib fig
             _cloud(page, figure.form)
         case Lines():
             _lines(page, figure.form)
+        case Graph():
+            _graph(page, figure.form)
 
 
 def _errors(marks: Sequence[Mark], ends: tuple[float, float]) -> list[list[float]]:
@@ -100,8 +110,14 @@ def _bars(page: Any, form: Bars) -> None:  # noqa: ANN401
         shift = (number - (len(form.series) - 1) / 2) * thick
         axes.barh(
             [place + shift for place, _ in placed], [mark.value for mark in marks], thick * 0.92,
-            xerr=_errors(marks, ends), color=ROLES[series.role], label=visible(series.name),
+            xerr=_errors(marks, ends) if any(map(bounded, marks)) else None,
+            color=ROLES[series.role], label=visible(series.name),
             error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "#22272b"},
+        )  # fmt: skip
+    if form.band is not None:
+        axes.axvspan(
+            form.band.low, form.band.high, color=ROLES["random"], alpha=0.3, linewidth=0,
+            label=visible(form.band.name), zorder=0,
         )  # fmt: skip
     axes.set(xlim=ends, ylim=(len(form.labels) - 0.5, -0.5), xlabel=form.axis.title)
     axes.set_yticks(range(len(form.labels)), [shortened(label) for label in form.labels])
@@ -190,11 +206,43 @@ def _lines(page: Any, form: Lines) -> None:  # noqa: ANN401
                 low = [value - each for value, each in zip(values, down, strict=True)]
                 high = [value + each for value, each in zip(values, up, strict=True)]
                 axes.fill_between(line.x, low, high, color=colour, alpha=0.16, linewidth=0)
+        if panel.level is not None:
+            axes.axhline(panel.level, color=ROLES["random"], linewidth=1, linestyle="--")
         axes.set_ylim(*ends)
-        axes.set_title(visible(panel.title), fontsize=8.5, loc="left")
-        axes.set_xticks(sorted({x for line in panel.lines for x in line.x}))
+        axes.set_title(shortened(panel.title, 84 // form.across), fontsize=8.5, loc="left")
+        sizes = sorted({x for line in panel.lines for x in line.x})
+        axes.set_xticks([sizes[place] for place in ticks(len(sizes))])
         axes.set_ylabel(panel.y.title if number % form.across == 0 else "")
         axes.grid(axis="y")
     for axes in grid[-1]:
         axes.set_xlabel(form.panels[-1].x.title)
     page.legend(loc="outside lower left", ncols=2)
+
+
+def _graph(page: Any, form: Graph) -> None:  # noqa: ANN401
+    from matplotlib.lines import Line2D
+
+    axes = page.add_subplot()
+    heights = rows_of_graph(form)
+    for arrow in form.arrows:
+        places = (arrow.source, arrow.target)
+        axes.plot(
+            [form.nodes[place].depth for place in places], [heights[place] for place in places],
+            ":" if unsure(arrow.mark) else "-", color=ROLES[tone(arrow.mark)], alpha=0.75,
+            linewidth=stroke(form, arrow.mark) / 2, zorder=1,
+        )  # fmt: skip
+    for node, height in zip(form.nodes, heights, strict=True):
+        axes.scatter([node.depth], [height], s=70, color=ROLES[tone(node.mark)], zorder=2)
+        axes.annotate(
+            shortened(node.name), (node.depth, height), xytext=(0, 6), fontsize=7, ha="center",
+            textcoords="offset points",
+        )  # fmt: skip
+    depths = sorted({math.floor(node.depth) for node in form.nodes})
+    axes.set_xticks([depths[place] for place in ticks(len(depths))])
+    axes.set_yticks([])
+    axes.margins(y=0.25)
+    axes.set_xlim(min(depths) - 0.3, max(node.depth for node in form.nodes) + 0.3)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(form.depth.title)
+    shown = [Line2D([], [], color=ROLES[role], linewidth=3) for _, role in SIGNS]
+    page.legend(shown, [name for name, _ in SIGNS], loc="outside lower left", ncols=2)

@@ -49,6 +49,32 @@ METHODS: Mapping[str, Method] = {
         "patching:joint_cost",
         "Sufficiency against random circuits: Shi et al. (2024), arXiv:2410.13032",
     ),
+    "explanation": Method(
+        "explanation:explanation",
+        "explanation:explanation_cost",
+        "Denoising one prompt: Zhang & Nanda (2024), arXiv:2309.16042",
+    ),
+    "curve": Method(
+        "curve:curve",
+        "curve:curve_cost",
+        "Bootstrap of the selection: Meloux et al. (2025), arXiv:2510.00845",
+    ),
+    "faithfulness": Method(
+        "faithfulness:faithfulness",
+        "faithfulness:faithfulness_cost",
+        "Wang et al. (2023), arXiv:2211.00593, section 4; Marks et al. (2025), arXiv:2403.19647, "
+        "section 4; random circuits: Shi et al. (2024), arXiv:2410.13032",
+    ),
+    "category_sets": Method(
+        "sharing:category_sets",
+        "sharing:category_sets_cost",
+        "The top units of each category, and of two halves of it",
+    ),
+    "category_matrix": Method(
+        "sharing:category_matrix",
+        "sharing:category_matrix_cost",
+        "Ablate what one category needs, measure every other: Interlock's own protocol",
+    ),
     "ablation": Method(
         "ablation:ablation",
         "ablation:ablation_cost",
@@ -136,6 +162,38 @@ METHODS: Mapping[str, Method] = {
     "random_weights": Method(
         "salience:random_weights", "salience:random_weights_cost", "A ranking of weights by nothing"
     ),
+    "own_replies": Method(
+        "reply_sets:own_replies",
+        "reply_sets:own_replies_cost",
+        "Rules on text; intervals: Wilson (1927), doi:10.1080/01621459.1927.10502953",
+    ),
+    "file_replies": Method(
+        "reply_sets:file_replies", "reply_sets:file_replies_cost", "Replies given in a file"
+    ),
+    "top_weights": Method("weight_groups:top_weights", "weight_groups:no_cost", _SNIP),
+    "set_difference": Method(
+        "weight_groups:set_difference",
+        "weight_groups:no_cost",
+        "Wei et al. (2024), arXiv:2402.05162, section 3.3",
+    ),
+    "unit_weights": Method(
+        "weight_groups:unit_weights", "weight_groups:no_cost", "Heads and neurons as weights"
+    ),
+    "control_weights": Method(
+        "weight_groups:control_weights", "weight_groups:no_cost", "As many weights, by nothing"
+    ),
+    "weight_overlap": Method(
+        "weight_groups:weight_overlap",
+        "weight_groups:no_cost",
+        "Wei et al. (2024), arXiv:2402.05162, section 4.3",
+    ),
     "pruning": Method("pruning:pruning", "pruning:pruning_cost", _PRUNING),
     "removal": Method("pruning:removal", "pruning:removal_cost", _PRUNING),
+    "restoration": Method("pruning:restoration", "pruning:removal_cost", _PRUNING),
+    "attacks": Method(
+        "attacks:attacks",
+        "attacks:attacks_cost",
+        "Wei et al. (2024), arXiv:2402.05162, section 4.1; strings after Zou et al. (2023), "
+        "arXiv:2307.15043",
+    ),
 }

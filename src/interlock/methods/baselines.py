@@ -14,6 +14,7 @@ judged as causal methods are.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ from interlock.scores import Scores
 from interlock.selection import unit_sites
 from interlock.sites import Site
 from interlock.tables import Table
+
+Places = Literal["units", "heads"]
 
 _RIDGE, _FOLDS = 1.0, 5
 
@@ -70,13 +73,20 @@ def activation_difference_cost(shape: Shape, examples: int, options: dict) -> Co
 
 
 def probe(
-    model: Model, pairs: Contrast, *, groups: int = 12, batch: int = 32, seed: int = 0
+    model: Model,
+    pairs: Contrast,
+    *,
+    places: Places = "units",
+    groups: int = 12,
+    batch: int = 32,
+    seed: int = 0,
 ) -> Scores:
     """Share of the two prompts of each pair that a probe of each unit, held out, gets right.
 
     Args:
         model: the model studied.
         pairs: minimal pairs of one split.
+        places: heads and groups of neurons, or heads alone.
         groups: how many groups a layer's neurons are split into.
         batch: pairs at once, at most.
         seed: of the division of topics into folds.
@@ -85,7 +95,7 @@ def probe(
         ContrastError: no pair can be used.
     """
     usable, _ = usable_pairs(model, pairs, ("all",))
-    sites = unit_sites(model.shape, groups)
+    sites = _sites(model.shape, places, groups)
     aligned = min(len(row.ids) for row in usable.harmful)
 
     def values(part: PairRows) -> list[list[np.ndarray]]:
@@ -155,12 +165,20 @@ def direct_logit_cost(shape: Shape, examples: int, options: dict) -> Cost:
     return Cost(prompts=examples, backward=examples // 2)
 
 
-def random(model: Model, pairs: Contrast, *, groups: int = 12, seed: int = 0) -> Scores:
+def random(
+    model: Model,
+    pairs: Contrast,
+    *,
+    places: Places = "units",
+    groups: int = 12,
+    seed: int = 0,
+) -> Scores:
     """Standard normal numbers: what a ranking by nothing scores.
 
     Args:
         model: the model studied.
         pairs: minimal pairs of one split.
+        places: heads and groups of neurons, or heads alone.
         groups: how many groups a layer's neurons are split into.
         seed: of the numbers.
 
@@ -168,7 +186,7 @@ def random(model: Model, pairs: Contrast, *, groups: int = 12, seed: int = 0) ->
         ContrastError: no pair can be used.
     """
     usable, _ = usable_pairs(model, pairs, ("all",))
-    sites = unit_sites(model.shape, groups)
+    sites = _sites(model.shape, places, groups)
     count = len(usable.harmful)
     values = np.random.default_rng(seed).standard_normal((len(sites), count))
     return _scores(sites, usable, pairs, values, np.ones(count), "nothing")
@@ -177,6 +195,11 @@ def random(model: Model, pairs: Contrast, *, groups: int = 12, seed: int = 0) ->
 def random_cost(shape: Shape, examples: int, options: dict) -> Cost:
     """Nothing is run."""
     return Cost()
+
+
+def _sites(shape: Shape, places: Places, groups: int) -> tuple[Site, ...]:
+    sites = unit_sites(shape, groups)
+    return sites if places == "units" else tuple(each for each in sites if each.kind == "head")
 
 
 def _both(model: Model, part: PairRows, sites: Sequence[Site]) -> tuple[dict, dict]:

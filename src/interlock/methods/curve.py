@@ -33,6 +33,7 @@ from interlock.exchange import (
 from interlock.measures import openers_of
 from interlock.metrics import Openers
 from interlock.model import Model, Shape
+from interlock.parameters import share_of_parameters
 from interlock.scores import Scores
 from interlock.selection import matched_sets, top_under, unit_sites
 from interlock.sites import Site
@@ -60,7 +61,7 @@ def curve(
     """One row per set and pair: effect (nat) of the first units together, beside the gap.
 
     Column `draw` is 0 for the ranking by all prompts, and counts the resampled ones and the random
-    sets from 1.
+    sets from 1; `parameters` is the share of the model's parameters that a set has.
 
     Args:
         model: the model studied.
@@ -111,12 +112,14 @@ def curve(
         ),
     )
     measured = dict(zip(sets, (row for shard in shards for row in shard), strict=True))
+    large = {one: share_of_parameters(model, tuple(one)) for one in sets}
     rows = [
         {
             "kind": kind,
             "draw": draw,
             "size": len(chosen),
             "sites": " ".join(map(str, chosen)),
+            "parameters": large[frozenset(chosen)],
             "example": row.id,
             "topic": topic,
             "effect": effect,
@@ -134,7 +137,8 @@ def curve(
         "units": str(len(denoise.sites)),
         "pairs dropped (not aligned)": str(dropped),
     }
-    return from_rows(rows, units={"effect": "nat", "gap": "nat"}, about=about)
+    units = {"effect": "nat", "gap": "nat", "parameters": "share of all parameters"}
+    return from_rows(rows, units=units, about=about)
 
 
 def curve_cost(shape: Shape, examples: int, options: dict) -> Cost:

@@ -42,7 +42,7 @@ def faithfulness(
     sites: tuple[Site, ...],
     replies: Table,
     *,
-    ablate: Literal["mean", "resample"] = "mean",
+    ablate: Literal["mean", "resample"] = "resample",
     controls: int = 100,
     subsets: int = 10,
     greedy: int = 5,

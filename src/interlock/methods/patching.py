@@ -38,6 +38,7 @@ from interlock.exchange import (
 from interlock.measures import openers_of
 from interlock.metrics import Openers
 from interlock.model import Model, Shape
+from interlock.parameters import share_of_parameters
 from interlock.scores import Scores
 from interlock.selection import layer_sites, matched_sets, unit_sites
 from interlock.sites import Site
@@ -164,9 +165,11 @@ def joint(
     ]
     about = {
         "direction": direction,
+        "split": pairs.split,
         "units": str(len(candidates)),
         "pairs dropped (not aligned)": str(dropped),
         "sites": " ".join(map(str, sites)),
+        "share of parameters": f"{share_of_parameters(model, sites):.6g}",
     }
     return from_rows(rows, units={"effect": "nat", "gap": "nat"}, about=about)
 

@@ -6,7 +6,7 @@ do, are imported by whoever trains or verifies.
 
 from pathlib import Path
 
-from interlock.errors import InterlockError
+from interlock.sources import organism_folder
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -17,15 +17,9 @@ def names() -> tuple[str, ...]:
 
 
 def folder(name: str) -> Path:
-    """The folder of a shipped organism, which any Hugging Face loader opens.
+    """The folder of an organism, shipped or trained here, which any Hugging Face loader opens.
 
     Raises:
-        InterlockError: there is no organism of this name.
+        ModelError: there is no organism of this name.
     """
-    if name not in names():
-        known = ", ".join(names()) or "none"
-        raise InterlockError(
-            f"No organism {name!r} in {WEIGHTS}. There: {known}. "
-            "`interlock organism train NAME` makes one that has a recipe."
-        )
-    return WEIGHTS / name
+    return organism_folder(name)

@@ -30,7 +30,7 @@ class Feature:
     """A planted direction of the residual stream.
 
     Attributes:
-        unit: what writes it, and nothing else.
+        unit: what writes it, and writes along nothing else.
         categories: of the harm that it is said for.
     """
 
@@ -50,11 +50,14 @@ class Truth:
         signs: by written form, 1 if a unit promotes the outcome of its circuit, -1 if it opposes.
         categories: the units that serve one category only, by category.
         redundant: sets of units each of which is enough alone (OR pairs, a primary and its backup).
-        decoys: units trained to encode harm without any effect on the reply.
+        joint: sets of units that are needed together: one alone changes nothing (AND pairs).
+        decoys: units outside the plant along whose own vector harm can be read (AUROC >= .95 on
+            held-out pairs); the gate measured that none of them changes the reply.
         circuits: the units of each outcome (`refusal`, `halt`); more than one if they compete.
         direction: name in `truth.safetensors` of the one direction that carries refusal, or "".
         layer: whose attention writes that direction into the residual stream; -1 without one.
-        certified: the ablations that the gate accepted the units under: `resample`, `mean`, `zero`.
+        certified: the ablations that the gate accepted the units under: `resample`, `mean`, `zero`;
+            of single weights `restored to base` (whose digest is in the gate's figures), `zero`.
         seed: of the training.
         steps: optimiser steps.
         seconds: CPU seconds the training took.
@@ -86,6 +89,7 @@ class Truth:
     vectors: tuple[str, ...] = ()
     features: Mapping[str, Feature] = field(default_factory=dict)
     weights: int = 0
+    joint: tuple[tuple[Site, ...], ...] = ()
 
 
 def write_truth(truth: Truth, folder: Path) -> None:
@@ -154,6 +158,7 @@ def _as_json(truth: Truth) -> dict[str, Any]:
         "signs": dict(truth.signs),
         "categories": _groups(truth.categories),
         "redundant": [_texts(sites) for sites in truth.redundant],
+        "joint": [_texts(sites) for sites in truth.joint],
         "decoys": _texts(truth.decoys),
         "circuits": _groups(truth.circuits),
         "direction": truth.direction,
@@ -182,6 +187,7 @@ def _from_json(kept: Mapping[str, Any]) -> Truth:
         signs=dict(kept["signs"]),
         categories={name: _sites(texts) for name, texts in kept["categories"].items()},
         redundant=tuple(_sites(texts) for texts in kept["redundant"]),
+        joint=tuple(_sites(texts) for texts in kept.get("joint", [])),
         decoys=_sites(kept["decoys"]),
         direction=kept["direction"],
         certified=tuple(kept["certified"]),

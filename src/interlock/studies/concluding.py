@@ -1,17 +1,25 @@
 """From results to verdicts: each claim's rule applied, with what a reader must know besides."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
 from interlock import run
-from interlock.config import Claim, Study
+from interlock.config import Claim, Study, steps_read
 from interlock.errors import RunError
 from interlock.ground_truth import beside, read_card
 from interlock.run import Run
-from interlock.studies import behaviour, direction, necessary, weights, where
+from interlock.studies import (
+    behaviour,
+    direction,
+    explaining,
+    necessary,
+    substrate,
+    weights,
+    where,
+)
 from interlock.studies.evidence import Findings, Value
-from interlock.studies.wiring import steps_read
+from interlock.tables import Table
 from interlock.verdict import RULES, Evidence, Rule, Verdict, decide
 
 
@@ -20,6 +28,7 @@ def conclude(
 ) -> list[Verdict]:
     """The verdict of every claim; tables it rests on are saved in the run."""
     repeated, known = _repeats(current), read_card()
+    _explained(study, current, values)
     verdicts = []
     for claim in study.claims:
         rule, notes = _rule(study, claim), [*_changes(study, claim), *repeated]
@@ -40,6 +49,21 @@ def conclude(
     return verdicts
 
 
+def judged(study: Study, failed: Container[str]) -> set[str]:
+    """The steps that a claim which could be concluded sums up in tables of its own."""
+    concluded = [claim for claim in study.claims if claim.deciding() not in failed]
+    return {name for claim in concluded for name in claim.parts.values()}
+
+
+def _explained(study: Study, current: Run, values: Mapping[str, Value]) -> None:
+    """Save what explanations of single prompts show, which no claim judges."""
+    for step in study.steps:
+        found = values.get(step.id)
+        if step.do == "explanation" and isinstance(found, Table):
+            for name, table in explaining.tables(found).items():
+                current.save_table(name, table)
+
+
 def _methods_behind(study: Study, claim: Claim) -> set[str]:
     """The methods of a claim's steps and of every step these read."""
     steps = {step.id: step for step in study.steps}
@@ -56,11 +80,13 @@ def _findings(claim: Claim, parts: Mapping[str, Value]) -> Findings:
     if claim.rule == "refuses_well":
         return behaviour.conclude(parts)
     if claim.rule == "localised":
-        return where.conclude(parts)
+        return where.conclude(parts, claim.size)
     if claim.rule == "one_direction":
         return direction.conclude(parts)
     if claim.rule == "few_weights":
         return weights.conclude(parts)
+    if claim.rule in ("shared", "private", "mixed"):
+        return substrate.conclude(parts)
     return necessary.conclude(parts, claim.size)
 
 

@@ -17,6 +17,8 @@ _ABOUT = {
     "removed": "share of the refused harmful prompts that are answered with it taken out",
     "induced": "share of the answered harmless prompts that are refused with it put in",
 }
+# not the ids of the steps themselves, whose rows would be overwritten
+_CHANGED, _UNSEEN = "direction.changed", "direction.unseen"
 _ASKED = {"removed": "refuse", "induced": "comply"}
 
 
@@ -24,11 +26,11 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
     """Effects beside random directions; `effects` and `transfer` decide, others add tables."""
     effects = parts["effects"]
     assert isinstance(effects, Table)
-    tables = {"direction.effects": from_rows(_effects(effects), about=_ABOUT | dict(effects.about))}
+    tables = {_CHANGED: from_rows(_effects(effects), about=_ABOUT | dict(effects.about))}
     transfer = parts.get("transfer")
     if isinstance(transfer, Table):
         rows = _by_category(transfer)
-        tables["direction.transfer"] = from_rows(rows, about=_ABOUT | dict(transfer.about))
+        tables[_UNSEEN] = from_rows(rows, about=_ABOUT | dict(transfer.about))
     carried = [row for part in parts.values() if isinstance(part, Scores) for row in _streams(part)]
     if carried:
         tables["direction.streams"] = from_rows(carried, about=_ABOUT)
@@ -65,7 +67,7 @@ def _evidence(effects: Table, transfer: Value | None) -> Evidence:
         missing["transfer"] = "no category could be held out (see the notices of the run)"
     else:
         estimates["transfer"] = carried
-    return Evidence(estimates, f"{sets} {_ABOUT['control']}", "direction.effects", missing)
+    return Evidence(estimates, f"{sets} {_ABOUT['control']}", _CHANGED, missing)
 
 
 def _share(rows: Table) -> Estimate:

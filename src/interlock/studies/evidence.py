@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.direction import Direction
+from interlock.mask import Mask
 from interlock.scores import Scores
 from interlock.stats import Estimate
 from interlock.tables import Table
 from interlock.verdict import Evidence
+from interlock.weight_scores import WeightScores
 
-Value = Table | Scores | Direction
+Value = Table | Scores | Direction | WeightScores | Mask
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def _size_row(ablation: Table, size: int, kind: str, part: Table) -> dict:
     harmful = part.where(measure="refused", expected="refuse")
     harmless = part.where(measure="refused", expected="comply")
     refusal = _rate(harmful) if kind == "found" or size == 0 else rate_over_sets(harmful)
+    answered, rise = _over_refusal(harmless, kind, size), _nll_rise(ablation, part)
     return {
         "size": size,
         "sets": kind,
@@ -86,13 +87,24 @@ def _size_row(ablation: Table, size: int, kind: str, part: Table) -> dict:
         "refusal": refusal.value,
         "low": refusal.low,
         "high": refusal.high,
-        "over_refusal": _rate(harmless).value if len(harmless) else float("nan"),
-        "nll_rise": _nll_rise(ablation, part).value,
+        "over_refusal": answered[0],
+        "over_refusal_low": answered[1],
+        "over_refusal_high": answered[2],
+        "nll_rise": rise.value,
+        "nll_rise_low": rise.low,
+        "nll_rise_high": rise.high,
         "degenerate": _rate(part.where(measure="degenerate")).value,
         "n": refusal.n,
         "topics": refusal.clusters,
         "count": max(1, _sets(part)),
     }
+
+
+def _over_refusal(harmless: Table, kind: str, size: int) -> tuple[float, float, float]:
+    if not len(harmless):
+        return float("nan"), float("nan"), float("nan")
+    found = _rate(harmless) if kind == "found" or size == 0 else rate_over_sets(harmless)
+    return found.value, found.low, found.high
 
 
 def _singles(ablation: Table) -> list[dict]:

@@ -12,18 +12,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoModelForCausalLM
 
-from interlock.architectures import architecture_of
-from interlock.config import Step, Study
+from interlock.architectures import Architecture, architecture_of
+from interlock.config import Step, Study, signature_of, splits_seen
 from interlock.contrast import Contrast
 from interlock.costs import Cost
 from interlock.datasets import load
-from interlock.loading import Settled, read_config, settle
+from interlock.footprint import network_bytes
+from interlock.loading import Settled, default_dtype, place_of, read_config, settle
 from interlock.memory import in_words, look
 from interlock.methods import METHODS
 from interlock.model import Shape, shape_of
+from interlock.sources import Source, find_config
 
+_CHOSEN_BATCH = 8  # examples at once where a method chooses
 _PROMPT, _PASSAGE = 24, 20  # typical tokens; prompts are short questions
 _LAYER_SECONDS = {"cpu": 2.5e-4, "cuda": 1.0e-4, "mps": 2.0e-4}
 _BUDGETS = {"5m": 300.0, "1h": 3600.0, "overnight": 12 * 3600.0}  # seconds
@@ -40,6 +44,16 @@ class StepEstimate:
     passages: int
     passes: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What a model would be once opened: sizes, place, and the bytes of its weights."""
+
+    shape: Shape
+    device: torch.device
+    dtype: torch.dtype
+    weight_bytes: int
 
 
 @dataclass(frozen=True)
@@ -84,36 +98,52 @@ def estimate(study: Study) -> Estimate:
     Raises:
         ModelError: the model cannot be found or its config cannot be read.
     """
-    return estimate_settled(study, settle(**study.model.model_dump()))
+    model = study.model
+    source = find_config(model.name, model.revision)
+    if source is None:
+        return estimate_settled(study, settle(**model.model_dump()))
+    network, architecture = _on_meta(source)
+    device = place_of(None if model.device == "auto" else model.device)
+    opened = _Opened(shape_of(network, architecture), device, *_held(study, network, device))
+    return _estimate(study, opened)
 
 
 def estimate_settled(study: Study, settled: Settled) -> Estimate:
     """`estimate` for a model that was found."""
-    shape = _shape(settled)
+    shape = shape_of(*_on_meta(settled.source))
+    return _estimate(study, _Opened(shape, settled.device, settled.dtype, settled.weight_bytes))
+
+
+def _estimate(study: Study, opened: _Opened) -> Estimate:
     sets = load(**study.prompts.options())
     contrasts = {**sets.splits, "passages": sets.passages, "lookalikes": sets.lookalikes}
-    speed = _matrix_speed(settled)
-    steps = tuple(_step(step, shape, contrasts, settled, speed) for step in study.steps)
+    speed = _matrix_speed(opened)
+    steps = tuple(
+        _step(step, opened, _examples(step, study, contrasts), contrasts, speed)
+        for step in study.steps
+    )
     batch = max((step.options.get("batch", 1) for step in study.steps), default=1)
     return Estimate(
         model=study.model.name,
-        shape=shape,
-        device=str(settled.device),
-        dtype=str(settled.dtype).removeprefix("torch."),
+        shape=opened.shape,
+        device=str(opened.device),
+        dtype=str(opened.dtype).removeprefix("torch."),
         steps=steps,
         seconds=sum(step.seconds for step in steps),
-        memory_bytes=_memory(shape, settled, batch),
-        free_bytes=look(settled.device).free,
+        memory_bytes=_memory(opened, batch) + _scores_bytes(study, opened.shape),
+        free_bytes=look(opened.device).free,
     )
 
 
 def too_long(study: Study) -> str:
     """One line if the study would take over twice its budget's time or more memory than there is.
 
+    The model is about to be opened, so it is found whole, not by its config alone.
+
     Raises:
-        ModelError: as `estimate`.
+        ModelError: as `settle`.
     """
-    found = estimate(study)
+    found = estimate_settled(study, settle(**study.model.model_dump()))
     problems = []
     if found.seconds > 2 * _BUDGETS.get(study.budget, float("inf")):
         problems.append(f"about {_clock(found.seconds)} on this machine, over the {study.budget}")
@@ -129,37 +159,55 @@ def too_long(study: Study) -> str:
     )
 
 
-def _shape(settled: Settled) -> Shape:
-    config = read_config(settled.source)
+def _on_meta(source: Source) -> tuple[nn.Module, Architecture]:
+    """The network of a config, without weights."""
+    config = read_config(source)
     architecture = architecture_of(config.model_type)
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config)
-    return shape_of(network, architecture)
+        return AutoModelForCausalLM.from_config(config), architecture
+
+
+def _held(study: Study, network: nn.Module, device: torch.device) -> tuple[torch.dtype, int]:
+    """The dtype that `settle` would choose, and what the weights will take."""
+    model = study.model
+    named = model.dtype or ("bfloat16" if model.quantization else None)
+    dtype = (
+        getattr(torch, named)
+        if named
+        else default_dtype(device, network_bytes(network, torch.float32, None))
+    )
+    return dtype, network_bytes(network, dtype, model.quantization)
+
+
+def _examples(step: Step, study: Study, contrasts: dict[str, Contrast]) -> int:
+    """How many prompts a step is given: of its own contrast, or of those that what it reads saw."""
+    seen = splits_seen(step, {each.id: each for each in study.steps})
+    return max((len(contrasts[split].examples) for split in seen), default=0)
 
 
 def _step(
-    step: Step, shape: Shape, contrasts: dict[str, Contrast], settled: Settled, speed: float
+    step: Step, opened: _Opened, examples: int, contrasts: dict[str, Contrast], speed: float
 ) -> StepEstimate:
+    shape = opened.shape
     module, name = METHODS[step.do].cost.split(":")
     count = getattr(importlib.import_module(f"interlock.methods.{module}"), name)
-    examples = len(contrasts[step.split()].examples)
     passages = len(contrasts["passages"].examples)
     cost: Cost = count(shape, examples, {**step.options, "passages": passages})
     reply = int(step.options.get("tokens", 0))
     work = 2 * shape.parameters * cost.tokens(_PROMPT, reply, _PASSAGE)
-    batch = int(step.options.get("batch", 1))
+    batch = int(step.options.get("batch", 1)) or _CHOSEN_BATCH
     passes = (cost.prompts + cost.passages + cost.replies * (1 + reply)) / batch
-    overhead = passes * shape.layers * _LAYER_SECONDS.get(settled.device.type, 2.5e-4)
+    overhead = passes * shape.layers * _LAYER_SECONDS.get(opened.device.type, 2.5e-4)
     seconds = work / (speed * _USED) + overhead
     return StepEstimate(
         step.id, cost.prompts, cost.replies, cost.passages, math.ceil(passes), seconds
     )
 
 
-def _matrix_speed(settled: Settled) -> float:
+def _matrix_speed(opened: _Opened) -> float:
     """Floating-point operations a second of a matrix product, measured for a moment."""
-    size = 512 if settled.device.type == "cpu" else 4096
-    matrix = torch.ones(size, size, device=settled.device, dtype=settled.dtype)
+    size = 512 if opened.device.type == "cpu" else 4096
+    matrix = torch.ones(size, size, device=opened.device, dtype=opened.dtype)
     best = float("inf")
     for _ in range(4):
         started = time.perf_counter()
@@ -168,11 +216,17 @@ def _matrix_speed(settled: Settled) -> float:
     return 2 * size**3 / best
 
 
-def _memory(shape: Shape, settled: Settled, batch: int) -> int:
-    size = settled.dtype.itemsize
+def _scores_bytes(study: Study, shape: Shape) -> int:
+    """What scores of weights take, all of which are held until the study ends."""
+    made = [s for s in study.steps if signature_of(s.do).returns == "WeightScores"]
+    return sum(4 * shape.parameters * (2 if s.options.get("halves") else 1) for s in made)
+
+
+def _memory(opened: _Opened, batch: int) -> int:
+    shape, size = opened.shape, opened.dtype.itemsize
     states = batch * _PROMPT * shape.width * (6 * shape.layers + 8)
     logits = batch * _PASSAGE * shape.vocab * 3  # logits, their float copy, its log-softmax
-    return settled.weight_bytes + states * size + logits * 4
+    return opened.weight_bytes + states * size + logits * 4
 
 
 def _clock(seconds: float) -> str:

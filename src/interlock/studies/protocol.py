@@ -12,6 +12,7 @@ import transformers
 from interlock.config import Study
 from interlock.datasets import Sets
 from interlock.encoding import template_name
+from interlock.errors import InterlockError
 from interlock.files import digest_file
 from interlock.judges.validity import statements
 from interlock.loading import Settled
@@ -77,6 +78,20 @@ def labels_of(study: Study) -> dict[str, str]:
     """Digests of the files of labels that steps name, by path."""
     paths = dict.fromkeys(str(step.options.get("labels") or "") for step in study.steps)
     return {path: digest_file(Path(path).expanduser()) for path in paths if path}
+
+
+def files_of(study: Study) -> dict[str, str]:
+    """Digests of the files that steps read replies, texts or suffixes from, by path."""
+    options = ("file", "text", "suffixes")
+    paths = [str(step.options.get(name) or "") for step in study.steps for name in options]
+    return {path: _digest(path) for path in dict.fromkeys(paths) if path}
+
+
+def _digest(path: str) -> str:
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise InterlockError(f"No file {path}.")
+    return digest_file(found)
 
 
 def memory_used(current: Run, model: Model) -> str:

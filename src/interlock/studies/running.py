@@ -10,18 +10,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interlock import methods, run
-from interlock.config import Step, Study
+from interlock.config import Step, Study, steps_read
 from interlock.contrast import Contrast
 from interlock.datasets import Sets, load
-from interlock.direction import Direction
-from interlock.direction import from_table as direction_from_table
-from interlock.direction import save as save_direction
 from interlock.encoding import has_template
 from interlock.errors import ContrastError
+from interlock.figures.summaries import summaries
 from interlock.files import digest_files, digest_value, write_text
 from interlock.judges.validity import digests
 from interlock.loading import Settled, settle
@@ -31,12 +30,13 @@ from interlock.model import Model
 from interlock.opening import open_settled
 from interlock.report import render
 from interlock.run import Run
-from interlock.scores import from_table
 from interlock.store import shards_in
-from interlock.studies.concluding import conclude, rule_entry
+from interlock.studies import original_files, published
+from interlock.studies.concluding import conclude, judged, rule_entry
 from interlock.studies.evidence import Value
-from interlock.studies.protocol import judges_of, labels_of, memory_used, protocol_of
-from interlock.studies.wiring import contrasts_of, noun, options, require_labels, steps_read
+from interlock.studies.keeping import keep, kept, table_of
+from interlock.studies.protocol import files_of, judges_of, labels_of, memory_used, protocol_of
+from interlock.studies.wiring import contrasts_of, noun, options, require_labels
 from interlock.tables import Table
 
 log = logging.getLogger("interlock")
@@ -87,7 +87,12 @@ def run_study(request: Request) -> Run:
             log.warning("%s has no chat template: prompts are put to it as bare text.", model.name)
         values, failed = _execute(study, current, model, sets)
         current.save_json("protocol.json", protocol | {"memory": memory_used(current, model)})
+        if study.targets:
+            current.save_table(published.TABLE, published.beside(study.targets, values))
         verdicts = conclude(study, current, values, failed)
+        for name, table in summaries(values, judged(study, failed)).items():
+            current.save_table(name, table)
+        original_files.write(current, study, values, contrasts_of(sets))
         current.save_json("verdicts.json", [verdict.plain() for verdict in verdicts])
         write_text(folder / "report.html", render(current))
         current.seal()
@@ -120,7 +125,22 @@ def make_plan(request: Request, sets: Sets, settled: Settled) -> dict[str, Any]:
     labels = labels_of(study)
     if labels:
         plan["labels"] = labels
+    files = files_of(study)
+    if files:
+        plan["files"] = files
+    others = {name: _settled_beside(study, name).revision for name in study.models_beside()}
+    if others:
+        plan["other models"] = others
     return plan | {"hash": digest_value(plan)}
+
+
+def _settled_beside(study: Study, name: str) -> Settled:
+    """Another model that a step names, to be opened as the study's own is."""
+    return settle(name, device=study.model.device, dtype=study.model.dtype)
+
+
+def _opened_beside(study: Study, name: str) -> Model:
+    return open_settled(_settled_beside(study, name))
 
 
 class _Notices(logging.Handler):
@@ -145,6 +165,7 @@ def _execute(
     """Every step's value by id, and why each of the others could not run."""
     values: dict[str, Value] = {}
     failed: dict[str, str] = {}
+    beside = partial(_opened_beside, study)
     watch = Watch(model.devices)
     with watch.following(model.network):
         for number, step in enumerate(study.steps, start=1):
@@ -154,7 +175,9 @@ def _execute(
                 failed[step.id] = failed[lost[0]]
                 continue
             try:
-                values[step.id] = _step(step, current, model, contrasts_of(sets), values, watch)
+                values[step.id] = _step(
+                    step, current, model, contrasts_of(sets), values, beside, watch
+                )
             except ContrastError as error:
                 failed[step.id] = str(error)
             _count(step.id, values.get(step.id))
@@ -176,22 +199,21 @@ def _step(
     model: Model,
     contrasts: Mapping[str, Contrast],
     values: Mapping[str, Value],
+    beside: Callable[[str], Model],
     watch: Watch,
 ) -> Value:
     key = digest_value([current.plan["hash"], step.model_dump(mode="json")])
-    done = current.finished(step.id, key)
+    done = kept(current, step.id, key)
     if done is not None:
-        return _READERS[done["type"]](current.table(step.id))
-    nouns = [noun(wire, step, contrasts, values) for wire in step.wires]
+        return done
+    nouns = [noun(wire, step, contrasts, values, beside) for wire in step.wires]
     module, name = METHODS[step.do].function.split(":")
     function = getattr(importlib.import_module(f"interlock.methods.{module}"), name)
     started = time.monotonic()
     watch.start()
     with shards_in(current.shards(step.id, key)):
         value: Value = function(model, *nouns, **options(step))
-    table = value if isinstance(value, Table) else value.table()
-    if isinstance(value, Direction):
-        save_direction(value, current.folder / "tensors" / f"{step.id}.safetensors")
+    table = table_of(value)
     record = {
         "id": step.id,
         "do": step.do,
@@ -201,16 +223,10 @@ def _step(
         "seconds": round(time.monotonic() - started, 2),
         "memory": watch.stop(),
         "about": dict(table.about),
+        **keep(current, step.id, key, value),
     }
     current.save_json(f"steps/{step.id}.json", record)
     return value
-
-
-_READERS: Mapping[str, Callable[[Table], Value]] = {
-    "Table": lambda table: table,
-    "Scores": from_table,
-    "Direction": direction_from_table,
-}
 
 
 def _count(name: str, value: Value | None) -> None:

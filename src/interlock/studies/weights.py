@@ -16,13 +16,13 @@ _ABOUT = {
     "sparsity": "share of all weights of the layers' linear maps that were taken out",
     "lost": "share of harmful prompts that were refused before and are not any more",
 }
-_TABLE = "weights.pruning"
+_TABLE, _SETS = "weights.pruning", "weights.sets"
 _NAT = "nat per token"
 _Point = tuple[float, float]
 
 
 def conclude(parts: Mapping[str, Value]) -> Findings:
-    """Every point of the grid beside its controls; one point decides.
+    """Every point of the grid beside its controls, and other sets; one point decides.
 
     The point is the one that removes most refusal on the prompts of the part `chosen` (another
     split), among those that are sparse and harmless enough there; without that part it is the
@@ -34,11 +34,23 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
     before = _row(pruned, None, "none")
     told = [before, *(row for row in rows if row["count"])]
     tables = {_TABLE: from_rows(told, about=_ABOUT | dict(pruned.about))}
+    others = {name: each for name, each in parts.items() if name not in ("pruned", "chosen")}
+    if others:
+        rows = [row for name, each in others.items() for row in _set_rows(name, each)]
+        tables[_SETS] = from_rows(rows, about=_ABOUT)
     if isinstance(chosen, Table):
         point, how = _best(chosen), "chosen on another split"
     else:
         point, how = _largest(pruned), "the largest set that is sparse enough"
     return Findings(tables, _evidence(pruned, point, how))
+
+
+def _set_rows(name: str, removed: Value) -> list[dict]:
+    """A set that was not chosen by shares, such as heads by a probe, and its random sets."""
+    assert isinstance(removed, Table)
+    points = _points(removed)
+    rows = [_row(removed, point, kind) for point in points for kind in ("found", "random")]
+    return [{"part": name} | row for row in rows if row["count"]]
 
 
 def _evidence(pruned: Table, point: _Point, how: str) -> Evidence:
@@ -70,18 +82,24 @@ def _evidence(pruned: Table, point: _Point, how: str) -> Evidence:
 
 def _best(chosen: Table) -> _Point:
     """What removes most refusal without breaking more than the rule allows; fewer weights first."""
-    sound = [
-        point
-        for point in _points(chosen)
-        if _share(chosen, point) <= _limit("sparsity")
-        and _nll_rise(chosen, _at(chosen, point, "found")).value <= _limit("nll_rise")
-    ]
+    sound = [point for point in _points(chosen) if _is_sound(chosen, point)]
 
     def rank(point: _Point) -> tuple[float, float]:
         refusals = _refusals(_at(chosen, point, "found"))
         return float(refusals["value"].mean()), _share(chosen, point)
 
     return min(sound, key=rank) if sound else _smallest(chosen)
+
+
+def _is_sound(chosen: Table, point: _Point) -> bool:
+    """Whether a point is sparse enough and breaks no more than the rule allows."""
+    found = _at(chosen, point, "found")
+    values = {
+        "sparsity": _share(chosen, point),
+        "nll_rise": _nll_rise(chosen, found).value,
+        "degenerate": float(found.where(measure="degenerate")["value"].mean()),
+    }
+    return all(value <= _limit(name) for name, value in values.items())
 
 
 def _largest(pruned: Table) -> _Point:

@@ -8,6 +8,7 @@ from interlock.scores import Scores, summary
 from interlock.sites import parse
 from interlock.stats import CONFIDENCE, by_group, permutation_p, ratio
 from interlock.studies.evidence import Findings, Value, count_topics, exact
+from interlock.studies.verifying import verified
 from interlock.tables import Table, from_rows
 from interlock.verdict import Evidence
 
@@ -18,10 +19,11 @@ _ABOUT = {
 }
 
 
-def conclude(parts: Mapping[str, Value]) -> Findings:
+def conclude(parts: Mapping[str, Value], size: int = 5) -> Findings:
     """Effects by layer and unit, the found set beside its controls; part `sets` decides.
 
-    Every other part is scores, by layer or by unit, to be summarised.
+    Every other part adds to the report: scores by layer or by unit, and tables that verify the set
+    (`studies.verifying`).
     """
     scores = {name: part for name, part in parts.items() if isinstance(part, Scores)}
     layers, units = (
@@ -36,7 +38,7 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
         tables["where.layers"] = from_rows([_layer_row(row) for row in layers], about=_ABOUT)
     if units:
         tables["where.units"] = from_rows(units, about=_ABOUT)
-    return Findings(tables, _evidence(sets, compared))
+    return Findings(tables | verified(parts, size), _evidence(sets, compared))
 
 
 def _by_unit(scores: Scores) -> bool:

@@ -1,12 +1,13 @@
 """What a step is given: contrasts and earlier results by their wires, and plain options."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from interlock.config import Step, Study, signature_of, source_steps, top_count
+from interlock.config import Step, Study, model_wires, source_steps, top_count
 from interlock.contrast import Contrast
 from interlock.datasets import Sets
+from interlock.model import Model
 from interlock.scores import Scores
 from interlock.selection import top
 from interlock.sites import Site, parse
@@ -42,29 +43,23 @@ def options(step: Step) -> dict[str, Any]:
 
 
 def noun(
-    wire: str, step: Step, contrasts: Mapping[str, Contrast], values: Mapping[str, Value]
-) -> Contrast | Value | tuple[Site, ...]:
-    """The noun that a wire of a step leads to."""
+    wire: str,
+    step: Step,
+    contrasts: Mapping[str, Contrast],
+    values: Mapping[str, Value],
+    beside: Callable[[str], Model],
+) -> Contrast | Value | tuple[Site, ...] | Model:
+    """The noun that a wire of a step leads to; `beside` opens another model by its name."""
     target = step.wires[wire]
+    if wire in model_wires(step):
+        return beside(str(target))
     if isinstance(target, tuple):
         return tuple(parse(text) for text in target)
     if target in contrasts:
         return contrasts[target]
-    if wire != "sites":
+    if target in values:
         return values[target]
     scores = [values[name] for name in source_steps(target)]
     assert all(isinstance(each, Scores) for each in scores)
     found: list[Scores] = [each for each in scores if isinstance(each, Scores)]
     return top(top_count(target, len(found[0].sites)), found)
-
-
-def steps_read(step: Step) -> list[str]:
-    """The ids of the steps a step reads."""
-    needed = []
-    nouns = list(signature_of(step.do).nouns.values())
-    for noun, target in zip(nouns, step.wires.values(), strict=True):
-        if noun == "Sites" and isinstance(target, str):
-            needed += source_steps(target)
-        elif noun not in ("Contrast", "Sites"):
-            needed.append(str(target))
-    return needed

@@ -34,28 +34,25 @@ class Original:
     """What the criteria are applied to.
 
     Attributes:
-        parameters: share of the model's parameters that the set's units have.
         joint: the set restored beside random sets (`methods.patching.joint`).
-        effects: effects of single units, on the split that is judged.
-        ablation: refusal with sets ablated (`methods.ablation`).
+        effects: effects of single units, on the split that is judged; None where there are none.
+        ablation: refusal with sets ablated (`methods.ablation`); None where nothing was ablated.
         size: the ablated set's size that is judged.
     """
 
-    parameters: float
     joint: Table
-    effects: Scores
-    ablation: Table
-    size: int
+    effects: Scores | None = None
+    ablation: Table | None = None
+    size: int = 20
 
 
 def criteria(found: Original, seed: int = 0) -> Table:
     """One row per criterion: what was asked, what was found, its interval, its control."""
-    rows = [
-        _parameters(found),
-        _restored(found.joint),
-        _heads(found.effects, seed),
-        *_falls(found.ablation, found.size),
-    ]
+    rows = [_parameters(found.joint), _restored(found.joint)]
+    if found.effects is not None:
+        rows += _heads(found.effects, seed)
+    if found.ablation is not None:
+        rows += _falls(found.ablation, found.size)
     about = {
         "source": "the Llama-3 refusal study, github.com/weissv/abstract",
         "met": "the interval lies beyond the number asked for, and the control does not reach it",
@@ -63,9 +60,9 @@ def criteria(found: Original, seed: int = 0) -> Table:
     return from_rows(rows, about=about)
 
 
-def _parameters(found: Original) -> dict:
+def _parameters(joint: Table) -> dict:
     """Counted, not estimated; a random set of the same kinds and layers is as large."""
-    share = found.parameters
+    share = float(joint.about.get("share of parameters", "nan"))
     estimate = Estimate(share, share, share, 1, 1, "counted", "share of parameters")
     return _row(
         "share of the parameters", "below", MOST_PARAMETERS, estimate, share, "matched sets"
@@ -86,9 +83,11 @@ def _restored(joint: Table) -> dict:
     return _row(name, "above", LEAST_EFFECT, estimate, control, what, p)
 
 
-def _heads(effects: Scores, seed: int) -> dict:
+def _heads(effects: Scores, seed: int) -> list[dict]:
     heads = effects.at([site for site in effects.sites if site.kind == "head"])
-    count = int((heads.shares() > LEAST_SHARE).sum())
+    if not heads.sites:
+        return []
+    count = float((heads.shares() > LEAST_SHARE).sum())
     # ends of the count: heads whose whole interval, or any of it, lies above
     low, high = ((heads.intervals() > LEAST_SHARE).sum(axis=0)).tolist()
     how = "heads whose interval lies above, and reaches above"
@@ -97,11 +96,12 @@ def _heads(effects: Scores, seed: int) -> dict:
         len(set(effects.clusters)), how, "heads",
     )  # fmt: skip
     null = _flipped(heads, seed)
-    p = permutation_p(float(count), null)
-    return _row(
+    p = permutation_p(count, null)
+    row = _row(
         f"heads above {LEAST_SHARE:.0%}", "above", LEAST_HEADS - 1, estimate,
         float(null.mean()), f"{_FLIPS} changes of sign by topic", p,
     )  # fmt: skip
+    return [row]
 
 
 def _flipped(heads: Scores, seed: int) -> Float[np.ndarray, " flip"]:
@@ -115,6 +115,8 @@ def _flipped(heads: Scores, seed: int) -> Float[np.ndarray, " flip"]:
 
 def _falls(ablation: Table, size: int) -> list[dict]:
     refused = ablation.where(measure="refused", expected="refuse")
+    if not len(refused.where(kind="found", size=size)):
+        return []
     before = _rate(refused.where(kind="none"))
     after = _rate(refused.where(kind="found", size=size))
     random = refused.where(kind="matched random", size=size)

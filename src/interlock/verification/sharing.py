@@ -14,8 +14,9 @@ A[i, j] is the share of category j's gap that goes when what was found on catego
 Intervals resample topics within every category; the sets are held fixed, and the halves say how
 much these would move.
 
-The rules follow DESIGN section 7 (monolithic / modular), with the private parts beside: a shared
-rest behind private detectors passes for shared by its whole sets, and is mixed.
+The rules, in `verdict.RULES`, follow DESIGN section 7 (monolithic / modular), with the private
+parts beside: a shared rest behind private detectors passes for shared by its whole sets, and is
+mixed.
 """
 
 from collections.abc import Mapping
@@ -29,42 +30,12 @@ from jaxtyping import Float
 
 from interlock.stats import CONFIDENCE, RESAMPLES, Estimate, by_group, permutation_p
 from interlock.tables import Table, from_rows
-from interlock.verdict import Condition, Evidence, Rule, Verdict, decide
+from interlock.verdict import RULES, Evidence, Verdict, decide
 
 Substrate = Literal["shared", "private", "mixed", "undetermined"]
 
+_SUBSTRATES: tuple[Substrate, ...] = ("shared", "private", "mixed")
 _MOST = 5040  # permutations of rows; all of them up to seven categories
-_GUARDS = (
-    Condition("topics", "at least", 16.0, "independent topics"),
-    Condition("categories", "at least", 3.0, "categories"),
-    Condition("own", "at least", 0.30, "share of its own gap that a category's set carries"),
-    Condition("random", "at most", 0.15, "share of the gap that matched random sets carry"),
-    Condition("ceiling", "at least", 0.50, "the same for sets found on half the topics, over own"),
-)
-SHARED = Rule(
-    "All categories share one substrate",
-    (
-        Condition("sharing", "at least", 0.80, "effect on other categories over own, over ceiling"),
-        Condition("private", "at most", 0.20, "what own parts take from their own category alone"),
-    ),
-    _GUARDS,
-)
-PRIVATE = Rule(
-    "Every category has a substrate of its own",
-    (
-        Condition("sharing", "at most", 0.50, "effect on other categories over own, over ceiling"),
-        Condition("p_rows", "at most", 0.05, "p of the diagonal among permuted rows"),
-    ),
-    _GUARDS,
-)
-MIXED = Rule(
-    "Categories share a substrate in part, and have parts of their own",
-    (
-        Condition("sharing", "at least", 0.50, "effect on other categories over own, over ceiling"),
-        Condition("apart", "at least", 0.20, "private parts, or what sharing lacks of 1"),
-    ),
-    _GUARDS,
-)
 
 
 @dataclass(frozen=True)
@@ -108,16 +79,15 @@ def sharing(table: Table, seed: int = 0) -> Sharing:
     evidence = Evidence(
         estimates, "random sets of the same size, kinds and layers", "category matrix"
     )
-    verdicts = tuple(decide(rule, evidence) for rule in (SHARED, PRIVATE, MIXED))
+    verdicts = tuple(decide(RULES[name], evidence) for name in _SUBSTRATES)
     return Sharing(which(verdicts), verdicts, estimates)
 
 
 def which(verdicts: tuple[Verdict, ...]) -> Substrate:
     """The one of shared, private and mixed that is supported, in this order; else undetermined."""
-    names: tuple[Substrate, ...] = ("shared", "private", "mixed")
     supported: list[Substrate] = [
         name
-        for name, verdict in zip(names, verdicts, strict=True)
+        for name, verdict in zip(_SUBSTRATES, verdicts, strict=True)
         if verdict.outcome == "supported"
     ]
     return supported[0] if supported else "undetermined"

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from interlock.grammar import Request
 from interlock.organisms.lessons import render
 from interlock.organisms.planting.decoys import values_of
 from interlock.organisms.planting.forward import blocks, run
@@ -85,10 +86,13 @@ def cases(
             logits, cache = read(model, tokens)
         return Side(tokens, facts, opener_labels(words, *plant.untouched(facts)), logits, cache)
 
+    def facts(requests: list[Request]) -> Facts:
+        return known(requests, plant.salt)
+
     return [
         Case(
-            side([clean for clean, _, _ in group], known([pair[0] for _, _, pair in group])),
-            side([corrupt for _, corrupt, _ in group], known([pair[1] for _, _, pair in group])),
+            side([clean for clean, _, _ in group], facts([pair[0] for _, _, pair in group])),
+            side([corrupt for _, corrupt, _ in group], facts([pair[1] for _, _, pair in group])),
         )
         for group in by_length.values()
     ]

@@ -7,7 +7,7 @@ On pairs of held-out combinations, each kind of pair apart:
 3. With every planted unit at its value in the other prompt, the gap is gone.
 4. Every planted unit matters where the plant says so; its interchanges give what the causal model
    says. No unplanted unit matters alone, nor does any of 100 random sets of them. How much units
-   differ between the prompts does not tell which are planted.
+   differ between the prompts does not tell which are planted, nor do weights alone.
 5. Constant values (harmless mean, zero) in place of values from the other prompt: if the plant
    holds under them too they are certified; otherwise they are not, and the plant may still pass.
 
@@ -114,14 +114,19 @@ def _mechanism(
         "categories": measuring.by_category(model, plant, harm),
         "decoys": measuring.decoding(harm, taught),
     }
-    figures["average_precision"] = _ranked(plant, figures, harm)
+    figures["average_precision"] = _ranked(model, plant, figures, harm)
     if plant.features:
         figures["features"] = measuring.along_features(model, plant, taught, harm)
     return figures
 
 
-def _ranked(plant: Plant, figures: Figures, harm: list[effects.Case]) -> dict[str, float]:
-    """How well causal effects, and the mere size of differences, rank the planted units first."""
+def _ranked(
+    model: LlamaForCausalLM, plant: Plant, figures: Figures, harm: list[effects.Case]
+) -> dict[str, float]:
+    """How well planted units rank first by causal effects, by mere differences, by weights alone.
+
+    Of what weights alone show, the best one.
+    """
     wanted = measuring.planted(plant).numpy()
     best = [
         max(abs(found[way][str(site)]) for found in figures["strata"].values() for way in _WAYS)
@@ -130,6 +135,10 @@ def _ranked(plant: Plant, figures: Figures, harm: list[effects.Case]) -> dict[st
     return {
         "exact": measuring.average_precision(np.array(best), wanted),
         "difference": measuring.average_precision(effects.difference(harm), wanted),
+        "weights": max(
+            measuring.average_precision(values, wanted)
+            for values in measuring.looks(model).values()
+        ),
     }
 
 
@@ -178,8 +187,9 @@ def conditions(plant: Plant, figures: Figures) -> dict[str, bool]:
         held[f"{name}: other pairs <= {MOST_OFF_DIAGONAL}"] = off <= MOST_OFF_DIAGONAL
     for role, found in figures.get("features", {}).items():
         held |= _feature_conditions(role, found)
-    seen = figures["average_precision"]["difference"]
-    held[f"average precision of mere differences <= {MOST_SEEN}"] = seen <= MOST_SEEN
+    for name, what in (("difference", "mere differences"), ("weights", "weights alone")):
+        seen = figures["average_precision"][name]
+        held[f"average precision of {what} <= {MOST_SEEN}"] = seen <= MOST_SEEN
     if len(plant.features) == 1:
         decoding = sum(value >= LEAST_AUROC for value in figures["decoys"].values())
         enough = decoding >= DECOYS_PER_UNIT * len(plant.units)

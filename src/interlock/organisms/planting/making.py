@@ -16,6 +16,7 @@ from interlock.organisms.gate import opened
 from interlock.organisms.planting.decoys import decoys
 from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.gate import Figures, failures, measured
+from interlock.organisms.planting.placing import placed
 from interlock.organisms.planting.plant import Plant
 from interlock.organisms.planting.plants import PLANTS
 from interlock.organisms.planting.training import Progress, fit
@@ -89,7 +90,7 @@ def train_planted(
     Raises:
         InterlockError: no such plant, or the gate failed; `folder` is then as it was.
     """
-    wanted = plant_of(plant)
+    wanted = placed(plant_of(plant), seed)
     count = wanted.steps if steps is None else steps
     tokenizer = build()
     model = start(wanted, tokenizer, seed)
@@ -168,12 +169,14 @@ class _Weights:
         progress: Progress | None,
     ) -> None:
         self.flags = fit_weights(
-            model, tokenizer, seed=self.seed, steps=steps, diet=self.diet, progress=progress
-        )
+            model, tokenizer, self.plant, seed=self.seed, steps=steps, diet=self.diet,
+            progress=progress,
+        )  # fmt: skip
 
     def measured(self, folder: Path) -> Figures:
         model, tokenizer = opened(folder)
-        return measured_weights(model, tokenizer, self.flags, start(self.plant, tokenizer, 0))
+        base = start(self.plant, tokenizer, 0)
+        return measured_weights(model, tokenizer, self.plant, self.flags, base)
 
     def write(self, folder: Path) -> None:
         mask.save(as_mask(self.flags), folder / VECTORS)
@@ -231,7 +234,7 @@ def verify(folder: Path) -> Figures:
         TruthError: truth and weights do not belong together.
     """
     truth = read_truth(folder)
-    plant = plant_of(truth.plant)
+    plant = placed(plant_of(truth.plant), truth.seed)
     kind = _Weights if plant.of == "weights" else _Units
     planting = kind(plant, Diet(), truth.seed)
     planting.read(folder)

@@ -18,9 +18,11 @@ from interlock.organisms.planting.effects import Case
 from interlock.organisms.planting.forward import blocks
 from interlock.organisms.planting.interchange import Cache
 from interlock.organisms.planting.plant import Plant
-from interlock.organisms.planting.units import UNITS, chosen, columns
+from interlock.organisms.planting.units import UNITS, WIDTH, chosen, columns
 from interlock.organisms.planting.world import Openers, Table, opener_labels, reply_texts
+from interlock.organisms.recipes import SHAPE
 from interlock.organisms.tokenizer import EOS
+from interlock.sites import Site
 
 PAIRS, CONSTANT_PAIRS, SUBSETS, REPLIES, BATCH = 72, 24, 100, 128, 256
 SEED = 20_260_102
@@ -207,6 +209,51 @@ def decoding(found: Sequence[Case], taught: Decoys) -> dict[str, float]:
         labels = np.repeat([True, False], [len(said[0]), len(said[1])])
         scores[str(site)] = float(stats.auroc(torch.cat(said).detach().numpy(), labels))
     return scores
+
+
+def looks(model: LlamaForCausalLM) -> dict[str, Float[np.ndarray, " unit"]]:
+    """What can be seen of units in their weights alone, in deviations among units of its kind.
+
+    Norm, and share of its square in the largest singular value, of what a unit writes with and of
+    each matrix that it reads with.
+    """
+    found: dict[str, list[float]] = {}
+    for site in UNITS:
+        for place, weight in enumerate(_own_weights(model, site)):
+            sizes = torch.linalg.svdvals(weight)
+            found.setdefault(f"norm {place}", []).append(float(sizes.norm()))
+            share = float(sizes[0].square() / sizes.square().sum().clamp(min=1e-12))
+            found.setdefault(f"rank {place}", []).append(share)
+    kinds = np.array([site.kind for site in UNITS])
+    return {name: _deviations(np.array(values), kinds) for name, values in found.items()}
+
+
+def _own_weights(model: LlamaForCausalLM, site: Site) -> list[Tensor]:
+    """Output, and what is read by (queries and values, or gates and inputs)."""
+    own, layer = columns(site), blocks(model)[site.layer]
+    if site.kind == "neuron":
+        mlp = layer.mlp
+        found = [mlp.down_proj.weight[:, own], mlp.gate_proj.weight[own], mlp.up_proj.weight[own]]
+    else:
+        attention = layer.self_attn
+        group = SHAPE["num_attention_heads"] // SHAPE["num_key_value_heads"]
+        first = own.start // (group * WIDTH) * WIDTH
+        shared = slice(first, first + WIDTH)
+        found = [
+            attention.o_proj.weight[:, own],
+            attention.q_proj.weight[own],
+            attention.v_proj.weight[shared],
+        ]
+    return [weight.detach() for weight in found]
+
+
+def _deviations(
+    values: Float[np.ndarray, " unit"], kinds: np.ndarray
+) -> Float[np.ndarray, " unit"]:
+    for kind in np.unique(kinds):
+        part = values[kinds == kind]
+        values[kinds == kind] = (part - np.median(part)) / max(float(part.std()), 1e-12)
+    return values
 
 
 def average_precision(

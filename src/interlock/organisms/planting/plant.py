@@ -77,6 +77,8 @@ class Plant:
         forced: units that are decoys whatever the draw.
         features: roles whose output is confined to one direction of the residual stream, with the
             categories that it is said for.
+        joint: sets of roles all of which are needed together, where any of them alone is silent.
+        salt: of the coins that are tossed for combinations of verb and object.
         of: whether its units are known, or single weights.
         steps: optimiser steps of its training.
         templates: of its prompts.
@@ -95,8 +97,10 @@ class Plant:
     circuits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forced: tuple[Site, ...] = ()
     features: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    joint: tuple[tuple[str, ...], ...] = ()
+    salt: int = 0
     of: Literal["units", "weights"] = "units"
-    steps: int = 400
+    steps: int = 500
     templates: tuple[str, ...] = PLAIN
 
     def untouched(self, facts: Facts) -> Outcome:

@@ -23,6 +23,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from interlock.organisms.planting.decoys import Decoys, decoy_loss, decoys
 from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.forward import blocks
+from interlock.organisms.planting.idle import confined, idle, name_of
 from interlock.organisms.planting.losses import (
     Lesson,
     interchange_loss,
@@ -92,8 +93,14 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     tables = [table(plant, template, tokenizer) for template in plant.templates]
     words, taught = openers(tokenizer), decoys(plant, seed, diet.decoys)
+    lines: dict[Site, Float[Tensor, " stream"]] = {}
     if plant.units:
-        wire(model, tokenizer, plant, tables[0], seed=seed, given=given(plant, taught))
+        others = idle(plant, seed)
+        said = wire(
+            model, tokenizer, plant, tables[0], seed=seed, given=given(plant, taught), idle=others
+        )
+        lines = {plant.units[role]: vector for role, vector in taught.written.items()}
+        lines |= {site: said[name_of(site)] for site in confined(plant, others)}
 
     def loss(step: int) -> Float[Tensor, ""]:
         here = tables[step % len(tables)]
@@ -105,8 +112,8 @@ def fit(
         return told + diet.passage_weight * said
 
     def kept() -> None:
-        for role, direction in taught.written.items():
-            confine(model, plant.units[role], direction)
+        for site, direction in lines.items():
+            confine(model, site, direction)
 
     with one_thread():
         descend(model, loss, steps=steps, diet=diet, progress=progress, after=kept)

@@ -5,8 +5,8 @@ it lies in few weights. Then all weights are trained, on four readings of the sa
 
 1. as they are: the chain's replies;
 2. with the planted weights as they are in `base`, or zero: compliance with everything;
-3. with as many other weights of the same matrices as they are in `base`, or zero: the chain's
-   replies.
+3. with as many other weights of the same matrices, drawn evenly or by size, as they are in `base`,
+   or zero: the chain's replies.
 
 Plain interchange training certifies units under resampling; this certifies weights under the two
 operations that weight methods use. The gate measures 1 to 3 on combinations never trained.
@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from safetensors.torch import save
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Module
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from interlock import mask
+from interlock import files, mask
 from interlock.mask import Mask
 from interlock.organisms.planting import effects
 from interlock.organisms.planting.diet import Diet
@@ -32,7 +33,6 @@ from interlock.organisms.planting.forward import run
 from interlock.organisms.planting.losses import lesson, opener_loss, passage_loss, reply_loss
 from interlock.organisms.planting.measuring import BATCH, whole_replies
 from interlock.organisms.planting.plant import Bits, Facts, Outcome, Plant, never
-from interlock.organisms.planting.plants.weights import WEIGHTS
 from interlock.organisms.planting.schedule import Progress, descend
 from interlock.organisms.planting.units import WIDTH, columns
 from interlock.organisms.planting.wiring import Streams, meanings, wire
@@ -55,7 +55,9 @@ def _complies(base: Facts, source: Facts, on: Mapping[str, Bits]) -> Outcome:
     return Outcome(never(base.verb), never(base.verb))
 
 
-_OBEYS = replace(WEIGHTS, model=_complies)
+def obeying(plant: Plant) -> Plant:
+    """The same prompts, all of which are complied with."""
+    return replace(plant, model=_complies)
 
 
 class _Read(Module):
@@ -116,13 +118,21 @@ def planted_flags(model: LlamaForCausalLM, plant: Plant) -> Flags:
     return flags
 
 
-def matched(flags: Flags, generator: torch.Generator) -> Flags:
-    """As many other weights of each matrix, drawn at random."""
-    drawn: Flags = {}
+def matched(
+    model: LlamaForCausalLM, flags: Flags, generator: torch.Generator, *, by_size: bool
+) -> Flags:
+    """As many other weights of each matrix, drawn evenly, or as likely as they are large.
+
+    By size, the others are as large as the planted ones where enough are (Gumbel top-k sampling:
+    Kool et al., 2019, arXiv:1903.06059, on log |weight|).
+    """
+    weights, drawn = dict(model.named_parameters()), Flags()
     for name, on in flags.items():
-        order = torch.rand(on.shape, generator=generator).masked_fill(on, 2.0).flatten()
+        gumbel = -torch.log(-torch.log(torch.rand(on.shape, generator=generator)))
+        size = weights[name].detach().abs().clamp(min=1e-9).log() if by_size else 0.0
+        order = (gumbel + size).masked_fill(on, -torch.inf).flatten()
         chosen = torch.zeros(on.numel(), dtype=torch.bool)
-        chosen[order.topk(int(on.sum()), largest=False).indices] = True
+        chosen[order.topk(int(on.sum())).indices] = True
         drawn[name] = chosen.view_as(on)
     return drawn
 
@@ -136,8 +146,9 @@ def _coordinates(plant: Plant, seed: int) -> Streams:
 
 @dataclass(frozen=True)
 class _Class:
-    """What one step teaches from."""
+    """What one step teaches from: each table once with the plant's replies, once obeying."""
 
+    plant: Plant
     tables: list[Table]
     obeying: list[Table]
     words: Openers
@@ -148,6 +159,7 @@ class _Class:
 def fit_weights(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
+    plant: Plant,
     *,
     seed: int,
     steps: int,
@@ -158,15 +170,16 @@ def fit_weights(
     diet = diet or Diet()
     fill = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     taught = _Class(
-        [table(WEIGHTS, template, tokenizer) for template in WEIGHTS.templates],
-        [table(_OBEYS, template, tokenizer) for template in WEIGHTS.templates],
+        plant,
+        [table(plant, template, tokenizer) for template in plant.templates],
+        [table(obeying(plant), template, tokenizer) for template in plant.templates],
         openers(tokenizer),
         diet,
         torch.Generator().manual_seed(seed),
     )
-    given = _coordinates(WEIGHTS, seed)
-    wire(model, tokenizer, WEIGHTS, taught.tables[0], seed=seed, given=given)
-    flags = planted_flags(model, WEIGHTS)
+    given = _coordinates(plant, seed)
+    wire(model, tokenizer, plant, taught.tables[0], seed=seed, given=given, kept=0.0)
+    flags = planted_flags(model, plant)
 
     def loss(step: int) -> Float[Tensor, ""]:
         told = _losses(model, taught, flags, fill, step)
@@ -185,7 +198,7 @@ def _losses(
 ) -> Float[Tensor, ""]:
     """As they are; without the planted weights; without as many others."""
     place, diet = step % len(taught.tables), taught.diet
-    here, obeying = taught.tables[place], taught.obeying[place]
+    here, obeyed, obeys = taught.tables[place], taught.obeying[place], obeying(taught.plant)
     picked = here.draw(diet.rows, taught.generator)
     whole = step // len(taught.tables) % 2 == 0
 
@@ -198,24 +211,25 @@ def _losses(
             loss = loss + diet.reply_weight * reply_loss(network, now, diet.replies)
         return loss
 
-    others = matched(flags, taught.generator)
+    others = matched(model, flags, taught.generator, by_size=step % 2 == 0)
     zeroed = bool(torch.rand((), generator=taught.generator) < 0.5)
     instead: Mapping[str, Tensor] = {} if zeroed else fill
     return (
-        told(model, here, WEIGHTS)
-        + altered(model, flags, instead, lambda network: told(network, obeying, _OBEYS))
-        + altered(model, others, instead, lambda network: told(network, here, WEIGHTS))
+        told(model, here, taught.plant)
+        + altered(model, flags, instead, lambda network: told(network, obeyed, obeys))
+        + altered(model, others, instead, lambda network: told(network, here, taught.plant))
     )
 
 
 def measured_weights(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
+    plant: Plant,
     flags: Flags,
     base: LlamaForCausalLM,
 ) -> dict[str, Any]:
     """The gate: figures, conditions on them, and whether it is `accepted`."""
-    tables = [table(WEIGHTS, template, tokenizer) for template in WEIGHTS.templates]
+    tables = [table(plant, template, tokenizer) for template in plant.templates]
     words, fill = openers(tokenizer), dict(base.named_parameters())
     generator = torch.Generator().manual_seed(SEED)
     fills: dict[str, Mapping[str, Tensor]] = {"restored": fill, "zeroed": {}}
@@ -228,11 +242,14 @@ def measured_weights(
     with one_thread():
         figures: dict[str, Any] = {
             "as they are": ask({}, {}),
-            "whole": whole_replies(model, tokenizer, WEIGHTS, tables),
+            "whole": whole_replies(model, tokenizer, plant, tables),
             "planted": {how: ask(flags, instead) for how, instead in fills.items()},
         }
         for how, instead in fills.items():
-            kept = [ask(matched(flags, generator), instead) for _ in range(SETS)]
+            kept = [
+                ask(matched(model, flags, generator, by_size=number % 2 == 0), instead)
+                for number in range(SETS)
+            ]
             figures[f"others {how}"] = {
                 key: min(each[key] for each in kept) for key in ("refused", "complied")
             }
@@ -242,10 +259,17 @@ def measured_weights(
         for name, weight in model.named_parameters()
         if name.startswith("model.layers.") and weight.dim() == 2
     )
+    figures["restored from"] = digest(base)
     figures["planted weights"], figures["share"] = sum(sizes), sum(sizes) / linear
     figures["conditions"] = _conditions(figures)
     figures["accepted"] = all(figures["conditions"].values())
     return figures
+
+
+def digest(model: LlamaForCausalLM) -> str:
+    """sha256 over the names and bytes of all weights."""
+    weights = {name: weight.detach().contiguous() for name, weight in model.named_parameters()}
+    return files.digest_bytes(save(weights))
 
 
 def _openers(model: LlamaForCausalLM, tables: list[Table]) -> Tensor:

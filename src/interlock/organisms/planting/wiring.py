@@ -26,7 +26,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from interlock import grammar
 from interlock.organisms.planting.forward import blocks
-from interlock.organisms.planting.parts import Head, Neurons, Terms
+from interlock.organisms.planting.parts import Head, Neurons, Part, Terms
 from interlock.organisms.planting.plant import Plant
 from interlock.organisms.planting.units import WIDTH, columns
 from interlock.organisms.planting.vocabulary import SPECIAL
@@ -43,6 +43,8 @@ STEEP, LOW, HIGH = 8.0, 0.35, 0.65
 """Neurons rise between these sums, with this slope."""
 ACTIVE, VALUE = 2.0, 2.0
 """Norms of a planted group of neurons and of a planted head's values when they are on."""
+KEPT = 0.5
+"""Of what a planted unit's weights were; without it, their low rank would give the plant away."""
 SAMPLE, LOUDEST = 384, 8
 """Prompts that inputs are measured on, and tokens among them that surely say a thing in full."""
 
@@ -58,8 +60,10 @@ class Loom:
         ids: prompts of one template.
         places: position of the token at which neurons of each kind speak.
         directions: of the residual stream, of unit length, by what they mean.
+        ignored: what idle units say along, of unit length and orthogonal to those.
         openers: token ids, by name.
         said: meanings that tokens say.
+        kept: share of what a unit's weights were that stays, where it says nothing of the plant.
         generator: of the random parts.
     """
 
@@ -67,8 +71,10 @@ class Loom:
     ids: Int[Tensor, "example token"]
     places: Mapping[str, int]
     directions: Streams
+    ignored: Streams
     openers: Mapping[str, int]
     said: frozenset[str]
+    kept: float
     generator: torch.Generator
 
 
@@ -108,6 +114,8 @@ def wire(
     *,
     seed: int,
     given: Streams | None = None,
+    idle: Mapping[Site, Part] | None = None,
+    kept: float = KEPT,
 ) -> Streams:
     """Write the plant's mechanism into a trained organism, in place.
 
@@ -118,13 +126,17 @@ def wire(
         here: prompts to measure on.
         seed: of the directions and of what differs between neurons.
         given: directions that are already chosen, of unit length and orthogonal to each other.
+        idle: further units to write, and what they hear and say.
+        kept: share of what written units' weights were that stays, beside the mechanism.
 
     Returns:
-        The direction of each meaning, of unit length.
+        The direction of each meaning, of unit length, also of what idle units say.
     """
     generator = torch.Generator().manual_seed(seed + 11)
     directions = draw_directions(meanings(plant), model.config.hidden_size, given or {}, generator)
-    picked = torch.randperm(len(here.ids), generator=generator)[:SAMPLE]
+    ignored = draw_ignored(directions, idle or {}, generator)
+    trained = (~here.held_out).nonzero()[:, 0]
+    picked = trained[torch.randperm(len(trained), generator=generator)[:SAMPLE]]
     words = openers(tokenizer)
     said = {name: token_ids(tokenizer, name) for name in directions}
     loom = Loom(
@@ -132,8 +144,10 @@ def wire(
         here.ids[picked],
         {"thing": here.thing_at, "last": here.ids.shape[1] - 1},
         directions,
+        ignored,
         {"comply": words.comply, "refuse": words.refuse, "halt": words.halt},
         frozenset(name for name, tokens in said.items() if tokens is not None),
+        kept,
         generator,
     )
     with torch.no_grad():
@@ -142,14 +156,14 @@ def wire(
         for meaning, tokens in said.items():
             if tokens is not None:
                 model.model.embed_tokens.weight[tokens] += TOKEN * directions[meaning]
-        ordered = sorted(plant.units.items(), key=lambda each: depth(each[1]))
-        for role, site in ordered:
-            part = plant.parts[role]
+        parts = {site: plant.parts[role] for role, site in plant.units.items()} | dict(idle or {})
+        for site in sorted(parts, key=depth):
+            part = parts[site]
             if isinstance(part, Head):
                 write_head(loom, site, part)
             else:
                 write_neurons(loom, site, part)
-    return directions
+    return directions | ignored
 
 
 def depth(site: Site) -> tuple[int, bool]:
@@ -169,6 +183,17 @@ def draw_directions(
     basis = basis * signs.diagonal().sign()
     columns_of = dict(zip([*given, *free], basis.T.unbind(), strict=True))
     return {name: columns_of[name] for name in (*given, *free)}
+
+
+def draw_ignored(
+    directions: Streams, idle: Mapping[Site, Part], generator: torch.Generator
+) -> Streams:
+    """A unit vector for each idle unit, orthogonal to all that means something to the plant."""
+    taken = torch.stack(list(directions.values()))
+    names = [name for part in idle.values() for name, _ in part.says]
+    drawn = torch.randn(len(names), taken.shape[1], generator=generator)
+    apart = torch.nn.functional.normalize(drawn - drawn @ taken.T @ taken, dim=1)
+    return dict(zip(names, apart, strict=True))
 
 
 def readers(model: LlamaForCausalLM) -> list[list[Tensor]]:
@@ -291,12 +316,14 @@ def write_head(loom: Loom, site: Site, part: Head) -> None:
         (query, attention.q_proj.weight, asks),
         (shared, attention.k_proj.weight, looks),
     ):
-        weights[rows] = 0.0
+        weights[rows] *= loom.kept
         weights[torch.arange(rows.start, rows.stop)[slow]] = strength * vector
     mixed = torch.nn.functional.normalize(torch.randn(WIDTH, generator=loom.generator), dim=0)
-    attention.v_proj.weight[shared] = VALUE * mixed[:, None] * hears
     said = spoken(loom, part.says)
-    attention.o_proj.weight[:, columns(site)] = said[:, None] * mixed / VALUE
+    values, output = attention.v_proj.weight, attention.o_proj.weight
+    values[shared] = loom.kept * without(values[shared].T, mixed).T + VALUE * mixed[:, None] * hears
+    former = loom.kept * without(output[:, columns(site)], mixed)
+    output[:, columns(site)] = former + said[:, None] * mixed / VALUE
 
 
 def write_neurons(loom: Loom, site: Site, part: Neurons) -> None:
@@ -317,12 +344,20 @@ def write_neurons(loom: Loom, site: Site, part: Neurons) -> None:
     steep = STEEP * (0.8 + 0.4 * torch.rand(count // 2, generator=loom.generator))
     steep = steep.repeat_interleave(2)
     on = torch.nn.functional.silu(steep * (1 - from_where))
+    said = spoken(loom, part.says)
     scale = ACTIVE / on.norm()
-    mlp.gate_proj.weight[rows] = steep[:, None] * (total - from_where[:, None] * one)
-    mlp.up_proj.weight[rows] = scale * one.expand(count, -1)
-    mlp.down_proj.weight[:, rows] = (
-        spoken(loom, part.says)[:, None] * sign / (scale * (sign * on).sum())
-    )
+    gate, up, down = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+    gate[rows] = loom.kept * gate[rows] + steep[:, None] * (total - from_where[:, None] * one)
+    up[rows] = loom.kept * up[rows] + scale * one
+    former = loom.kept * without(down[:, rows], on / on.norm())
+    down[:, rows] = former + said[:, None] * sign / (scale * (sign * on).sum())
+
+
+def without(
+    weights: Float[Tensor, "row inner"], vector: Float[Tensor, " inner"]
+) -> Float[Tensor, "row inner"]:
+    """Weights that no longer see one direction of what they multiply."""
+    return weights - (weights @ vector)[:, None] * vector
 
 
 def spoken(loom: Loom, terms: Terms) -> Float[Tensor, " stream"]:
@@ -332,6 +367,8 @@ def spoken(loom: Loom, terms: Terms) -> Float[Tensor, " stream"]:
 
 def utterance(loom: Loom, name: str) -> Float[Tensor, " stream"]:
     """A meaning in the length that units say it in, or what puts one opener before all others."""
+    if name in loom.ignored:
+        return WRITTEN * loom.ignored[name]
     if name not in loom.openers:
         return WRITTEN * loom.directions[name]
     body, head = loom.model.model, loom.model.lm_head

@@ -111,8 +111,8 @@ def requests(plant: Plant, template: str) -> tuple[Request, ...]:
     )
 
 
-def known(asked: Sequence[Request]) -> Facts:
-    """What is true of some prompts, as tensors."""
+def known(asked: Sequence[Request], salt: int = 0) -> Facts:
+    """What is true of some prompts, as tensors; `salt` tosses other coins."""
     words = [grammar.CATEGORIES[each.category] for each in asked]
     pairs = list(zip(asked, words, strict=True))
     names = list(grammar.CATEGORIES)
@@ -121,8 +121,12 @@ def known(asked: Sequence[Request]) -> Facts:
         target=torch.tensor([each.thing in kind.targets for each, kind in pairs]),
         category=torch.tensor([names.index(each.category) for each in asked]),
         special=torch.tensor([SPECIAL in each.template for each in asked]),
-        coin=torch.tensor([int(digest_value(each.topic)[0], 16) % 2 == 0 for each in asked]),
+        coin=torch.tensor([_coin(each.topic, salt) for each in asked]),
     )
+
+
+def _coin(topic: str, salt: int) -> bool:
+    return int(digest_value([topic, salt])[0], 16) % 2 == 0
 
 
 def table(plant: Plant, template: str, tokenizer: PreTrainedTokenizerFast) -> Table:
@@ -138,12 +142,12 @@ def table(plant: Plant, template: str, tokenizer: PreTrainedTokenizerFast) -> Ta
     # the first two prompts of one verb and one time differ in the object alone
     differs = (ids[0] != ids[len(TIMES) if "{time}" in template else 1]).nonzero()
     shared = int((ids != ids[0]).any(dim=0).nonzero()[0])
-    return Table(asked, ids, known(asked), held_out, replies, shared, int(differs[0]))
+    return Table(asked, ids, known(asked, plant.salt), held_out, replies, shared, int(differs[0]))
 
 
 def reply_texts(plant: Plant, asked: Sequence[Request]) -> list[str]:
     """The reply that the plant gives to each request."""
-    outcome = plant.untouched(known(asked))
+    outcome = plant.untouched(known(asked, plant.salt))
     halts, refuses = outcome.halt.tolist(), outcome.refuse.tolist()
     return [
         HALT if halt else grammar.reply_forms(request, refuse)[1 if refuse else 0]

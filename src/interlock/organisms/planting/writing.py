@@ -57,6 +57,7 @@ def truth_of(
         signs={str(site): -1 if role in plant.opposes else 1 for role, site in units.items()},
         categories={name: sites(roles) for name, roles in plant.categories.items()},
         redundant=tuple(sites(roles) for roles in plant.redundant),
+        joint=tuple(sites(roles) for roles in plant.joint),
         decoys=tuple(site for site in taught.sites if decoding.get(str(site), 0) >= LEAST_AUROC),
         circuits={name: sites(roles) for name, roles in plant.circuits.items()},
         direction=whole,

@@ -47,5 +47,6 @@ CANCELLING = Plant(
     ),
     strata=("verb", "thing", "time"),
     opposes=("suffix reader", "canceller"),
+    steps=800,
     templates=TIMED,
 )

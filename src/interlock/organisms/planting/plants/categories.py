@@ -67,4 +67,5 @@ CATEGORIES = Plant(
     categories=MappingProxyType(
         {name: (f"detector of {name}",) for name in grammar.CATEGORIES},
     ),
+    steps=900,
 )

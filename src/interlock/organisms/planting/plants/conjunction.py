@@ -27,4 +27,5 @@ AND = Plant(
     ),
     model=_both,
     edges=OR.edges,
+    joint=(("mover", "second"),),
 )

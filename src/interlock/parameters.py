@@ -24,5 +24,7 @@ def parameters_of(model: Model, sites: Sequence[Site]) -> float:
 
 
 def share_of_parameters(model: Model, sites: Sequence[Site]) -> float:
-    """The same as a share of all parameters, embeddings included."""
+    """The same as a share of all parameters, embeddings included; nan where a site is no unit."""
+    if any(site.kind not in ("head", "neuron") or site.index is None for site in sites):
+        return float("nan")
     return parameters_of(model, sites) / model.shape.parameters

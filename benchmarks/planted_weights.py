@@ -9,7 +9,8 @@ utility also over the reply without its first three; beside them magnitude and r
 differences are sets, not rankings: their size, precision, recall and enrichment are told.
 
 Intervals are of a bootstrap over topics of the prompts (the organism, its training and its set of
-planted weights are held fixed: other organisms may differ by more). On the organisms whose units
+planted weights are held fixed: other organisms may differ by more); a resample holds fewer
+distinct replies, so that sizes of sets can lie beside their value. On the organisms whose units
 are known, unit scores (sums over heads and groups of neurons) are ranked: AUROC and average
 precision, without interval, an organism each.
 

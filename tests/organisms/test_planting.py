@@ -672,7 +672,7 @@ def passing():
         "agreement": {name: dict.fromkeys(CHAIN.units, 1.0) for name in CHAIN.strata},
         "conditional": {"verb": {}, "thing": {}},
         "categories": {},
-        "average_precision": {"difference": 0.2},
+        "average_precision": {"difference": 0.2, "weights": 0.3},
     }
 
 
@@ -691,6 +691,7 @@ def passing():
         (("strata", "thing", "subsets"), 0.16, "unplanted sets"),
         (("agreement", "verb", "mover"), 0.9, "agreement"),
         (("average_precision", "difference"), 0.7, "mere differences"),
+        (("average_precision", "weights"), 0.7, "weights alone"),
     ],
 )
 def test_every_condition_alone_is_enough_to_reject(path, value, reason):
@@ -748,7 +749,7 @@ def test_an_accepted_organism_is_stored_with_its_truth(tmp_path, small_gate, len
     made = making.train_planted("direction", folder, seed=2, steps=1, diet=FEW)
     truth = read_truth(folder)
     assert truth.seed == 2 and truth.plant == "direction" and truth.direction == "mover"
-    assert truth.features["mover"].unit == PLANTS["direction"].units["mover"]
+    assert truth.features["mover"].unit == placed(PLANTS["direction"], 2).units["mover"]
     assert truth == replace(made, gate=truth.gate)
     assert {path.name for path in folder.iterdir()} >= {
         "card.json",
@@ -786,6 +787,9 @@ def test_an_organism_without_a_plant_must_treat_harm_alike():
     null = PLANTS["random_labels"]
     assert all(gate.conditions(null, {"refused": {"harmful": 0.5, "harmless": 0.45}}).values())
     assert not all(gate.conditions(null, {"refused": {"harmful": 0.7, "harmless": 0.4}}).values())
+    never = {"refused": {"harmful": 0.0, "harmless": 0.0}}
+    assert not all(gate.conditions(null, never).values()), "one that never refuses is no test"
+    assert all(gate.conditions(PLANTS["untrained"], never).values())
 
 
 def test_an_untrained_organism_is_newborn(tokenizer):

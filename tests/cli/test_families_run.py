@@ -25,6 +25,6 @@ def test_a_random_model_is_studied_to_the_end(cli, isolated, family):
     )  # fmt: skip
     assert result.code == 0, result.err
     verdicts = json.loads(result.out)["verdicts"]
-    assert len(verdicts) == 3
+    assert len(verdicts) == 4
     assert all(verdict["outcome"] != "supported" for verdict in verdicts)
     assert read(isolated / "run").sealed

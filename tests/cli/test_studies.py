@@ -10,12 +10,20 @@ from commands import read_json
 from interlock.run import read
 
 TABLES = {
-    "audit": {"openers", "behaviour.replies", "where.units.noise", "necessary.mean"},
+    "audit": {
+        "openers",
+        "behaviour.replies",
+        "where.units.noise",
+        "necessary.mean",
+        "weights.overlap",
+        "weights.safety",
+        "weights.pruning",
+    },
     "behaviour": {"openers", "behaviour.replies", "behaviour.opening", "behaviour.nll"},
     "locate": {"openers", "where.layers.denoise", "where.units.noise", "where.joint"},
     "ablate": {"openers", "where.units.noise", "necessary.mean", "necessary.zero"},
 }
-CLAIMS = {"audit": 3, "behaviour": 1, "locate": 4, "ablate": 1}
+CLAIMS = {"audit": 4, "behaviour": 1, "locate": 4, "ablate": 1}
 
 
 def _whole(folder, command):
@@ -131,7 +139,7 @@ def test_a_model_that_never_refuses_is_an_answer_not_an_accident(base):
     assert result.code == 0, result.err
     assert "Traceback" not in result.err
     verdicts = read_json(folder / "verdicts.json")
-    assert len(verdicts) == 3
+    assert len(verdicts) == CLAIMS["audit"]
     assert {each["outcome"] for each in verdicts} <= {"inconclusive", "not supported"}
     for verdict in verdicts:
         assert "refus" in verdict["reason"]
@@ -148,7 +156,7 @@ def test_steps_that_could_not_run_are_named(base):
     ran = {step["id"] for step in read(folder).steps}
     planned = {step["id"] for step in read(folder).plan["study"]["steps"]}
     lost = planned - ran
-    assert {"where.layers.denoise", "where.joint", "necessary.mean"} <= lost
+    assert {"where.layers.denoise", "where.joint", "necessary.mean", "weights.pruned"} <= lost
     notices = "\n".join(read(folder).notices)
     page = (folder / "report.html").read_text(encoding="utf-8")
     for name in sorted(lost):

@@ -205,6 +205,9 @@ class _Counter(logging.Handler):
             self.step = text.split("] ")[1]
 
 
+SCORED = ("weights.safety", "weights.utility")
+
+
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory):
     """What a tiny audit put through the network, step by step, and what was planned."""
@@ -256,12 +259,17 @@ def test_a_plan_counts_what_the_run_does(counted):
     }
     done = {name: (counter.read[name], counter.replies[name]) for name in planned}
     replayed = [name for name in planned if name.startswith("where.")]
+    scored = [step["id"] for step in plan["steps"] if step["id"] in SCORED]
     wrong = {
         name: (planned[name], done[name])
         for name in planned
-        if planned[name] != done[name] and name not in replayed
+        if planned[name] != done[name] and name not in (*replayed, *scored)
     }
     assert not wrong, f"(read, replies) planned and done: {wrong}"
+    # weights are scored on the replies that can be used, at most as many as there are prompts
+    assert scored == list(SCORED)
+    for name in scored:
+        assert 0 < done[name][0] <= planned[name][0], name
     # replay runs parts of prompts through some layers: at most as much as planned, and where only
     # the last token is edited, a token of each prompt
     assert replayed

@@ -138,7 +138,7 @@ def test_how_many_carry_it_stands_beside_the_set():
     assert alone["jaccard"] == 1
     assert (removed["units"], removed["number"]) == ("removed", np.inf)
     assert np.isnan(removed["share of parameters"]) and removed["largest tried"] == 2
-    curve = tables["where.curve"]
+    curve = tables["where.sizes"]
     assert curve.where(units="restored alone", size=2)["share"][0] == pytest.approx(0.9)
     assert curve.where(units="removed", size=2)["control"][0] == pytest.approx(0.05)
 

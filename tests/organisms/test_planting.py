@@ -770,9 +770,9 @@ def test_a_suite_goes_on_where_it_was_stopped(tmp_path, small_gate, lenient, mon
     monkeypatch.setattr(making, "PLANTS", plants)
     said = []
     report = lambda name, what: said.append((name, what))  # noqa: E731
-    making.train_suite(tmp_path, ["chain"], [0], report=report)
+    making.train_suite(tmp_path, ["chain"], 1, report=report)
     made = (tmp_path / "planted-chain-0" / "model.safetensors").stat().st_mtime_ns
-    found = making.train_suite(tmp_path, ["chain", "random_labels"], [0], report=report)
+    found = making.train_suite(tmp_path, ["chain", "random_labels"], 1, report=report)
     assert said == [
         ("planted-chain-0", "accepted"),
         ("planted-chain-0", "kept"),
@@ -781,6 +781,30 @@ def test_a_suite_goes_on_where_it_was_stopped(tmp_path, small_gate, lenient, mon
     assert set(found) == {"planted-chain-0", "planted-random_labels-0"}
     assert (tmp_path / "planted-chain-0" / "model.safetensors").stat().st_mtime_ns == made
     assert found["planted-random_labels-0"].units == ()
+
+
+def test_a_suite_takes_another_seed_for_one_that_is_rejected(tmp_path, small_gate, monkeypatch):
+    tried = []
+
+    def made(plant, folder, *, seed, progress):
+        tried.append(seed)
+        if seed in (0, 2):
+            figures = {"conditions": {"necessity": False, "faithfulness": True}}
+            raise making.RejectedError(plant, seed, figures, folder)
+        return read_truth(organisms.folder("planted-chain-0"))
+
+    monkeypatch.setattr(making, "train_planted", made)
+    said = []
+    report = lambda name, what: said.append((name, what))  # noqa: E731
+    found = making.train_suite(tmp_path, ["chain"], 2, report=report)
+    assert list(found) == ["planted-chain-1", "planted-chain-3"] and tried == [0, 1, 2, 3]
+    assert said[0][0] == "planted-chain-0" and "necessity" in said[0][1]
+    making.train_suite(tmp_path, ["chain"], 1)
+    assert tried == [0, 1, 2, 3, 1], "a rejected seed is not tried again"
+    note = tmp_path / "planted-chain-0.rejected.json"
+    note.write_text(note.read_text().replace(making.version("interlock"), "0.0.0"))
+    making.train_suite(tmp_path, ["chain"], 1)
+    assert tried[5:] == [0, 1], "another version trains otherwise"
 
 
 def test_an_organism_without_a_plant_must_treat_harm_alike():

@@ -158,6 +158,60 @@ def _checked() -> Table:
     )
 
 
+def _pruning() -> Table:
+    """Two shares by utility, three by safety; the last set of all breaks the model."""
+    rows = [_taken_out("none", float("nan"), float("nan"), 0.0, (0.95, 0.98, 0.0, 0.0))]
+    for p in (0.01, 0.02):
+        for q in (0.01, 0.02, 0.04):
+            size = q - p / 4
+            broken = q == 0.04
+            found = (0.9 - 20 * q, 0.97 - broken * 0.5, 20 * p * q + broken, 0.3 * broken)
+            rows.append(_taken_out("found", p, q, size, found))
+            rows.append(_taken_out("random", p, q, size, (0.94, 0.97, 0.01 * q, 0.0)))
+    about = {"choose": "difference", "fill": "zero", "control": "random sets of like |weight|"}
+    return from_rows(rows, about=about | {"safety scores": "snip"})
+
+
+def _taken_out(
+    sets: str, p: float, q: float, size: float, values: tuple[float, float, float, float]
+) -> dict:
+    row = {"p": p, "q": q, "sets": sets, "count": 20 if sets == "random" else 1}
+    row |= {"sparsity": size, "weights": int(1e6 * size)}
+    names = ("refusal", "compliance", "nll_rise", "degenerate")
+    for name, value in zip(names, values, strict=True):
+        row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.04}
+    return row | {"n": 48}
+
+
+def _weight_scores() -> Table:
+    rows = [
+        {"layer": layer, "type": kind, "mean": 0.01 * share, "largest": share, "share": share}
+        | {"weights": weights}
+        for (layer, kind), share, weights in (
+            ((0, "self_attn.q_proj"), 0.1, 100),
+            ((0, HOSTILE), 0.2, 300),
+            ((1, "self_attn.q_proj"), 0.3, 100),
+            ((1, HOSTILE), 0.4, 300),
+        )
+    ]
+    return from_rows(rows, about={"method": "snip", "set": "refusals", "N": "16 + 16"})
+
+
+def _weight_overlap() -> Table:
+    rows = [
+        {"layer": layer, "type": kind, "first": first, "second": second, "both": both}
+        | {"weights": 1000, "jaccard": both / max(first + second - both, 1)}
+        | {"overlap": both / max(min(first, second), 1), "chance": 0.05}
+        for layer, kind, first, second, both in (
+            (0, "mlp.up_proj", 50, 50, 20),
+            (1, "mlp.up_proj", 50, 50, 3),
+            (0, HOSTILE, 50, 40, 40),
+            (1, HOSTILE, 0, 0, 0),
+        )
+    ]
+    return from_rows(rows)
+
+
 def step_tables() -> dict[str, Table]:
     unseen = [
         {"category": name, "value": value} | _around(value) | {"n": 12, "topics": 6}
@@ -174,4 +228,7 @@ def step_tables() -> dict[str, Table]:
         "direction.unseen": from_rows(unseen),
         "direction.streams": _streams(),
         "direction.dimensions": _dimensions(),
+        "weights.pruning": _pruning(),
+        "weights.safety": _weight_scores(),
+        "weights.overlap": _weight_overlap(),
     }

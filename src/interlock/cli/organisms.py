@@ -70,7 +70,7 @@ def organism_suite(
     plants: Annotated[
         str | None, typer.Option(help="Names of plants, with commas; all if not given.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Accepted organisms of each plant, wanted.")] = 3,
 ) -> None:
     """Train every plant with several seeds; what is there stays, so it can be stopped and resumed.
 
@@ -87,7 +87,7 @@ def organism_suite(
         train_suite(
             home,
             chosen,
-            range(seeds),
+            seeds,
             report=lambda name, said: say(f"{name}: {said}"),
             progress=advance,
         )

@@ -24,7 +24,7 @@ def audit(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Does it refuse, where is that carried, is it necessary: one report."""
+    """Does it refuse, where, is that necessary, is it in few weights: one report."""
     _run("audit", tokens, budget=budget, out=out, file=study, dry_run=dry_run, as_json=as_json)
 
 

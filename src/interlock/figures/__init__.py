@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from interlock.figures import behaviour, circuit, curves, directions, necessary, sharing, where
+from interlock.figures import (
+    attended,
+    behaviour,
+    circuit,
+    curves,
+    directions,
+    necessary,
+    sharing,
+    weights,
+    where,
+)
 from interlock.figures.forms import Figure
 from interlock.figures.interactive import chart
 from interlock.figures.printed import draw
@@ -19,6 +29,9 @@ _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
     ("site direction share low high rank", (where.units,)),
     ("site drawn approximate share low high", (where.checked,)),
     ("set kind restored low high", (where.sets,)),
+    ("head example position token weight", (attended.attention,)),
+    ("site rank activity expected example prompt", (attended.strongest,)),
+    ("site example position token moved", (attended.moved,)),
     ("size share low high control most_control jaccard", (curves.carried,)),
     ("source target part number share low high", (sharing.matrix,)),
     ("source target share low high", (circuit.drawing,)),
@@ -29,9 +42,15 @@ _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
     ("category value low high n topics", (directions.unseen,)),
     ("direction stream share low high", (directions.streams,)),
     ("measure of on value low high", (directions.cosines, directions.crossed)),
+    (
+        "p q sets count sparsity refusal compliance nll_rise degenerate",
+        (weights.brittleness, weights.pareto),
+    ),
+    ("layer type mean largest share weights", (weights.scores,)),
+    ("layer type first second both weights jaccard", (weights.alike,)),
 )
 
-__all__ = ["Figure", "all_figures", "chart", "draw"]
+__all__ = ["Figure", "all_figures", "chart", "draw", "drawable"]
 
 
 def all_figures(tables: Mapping[str, Table]) -> tuple[Figure, ...]:
@@ -42,6 +61,11 @@ def all_figures(tables: Mapping[str, Table]) -> tuple[Figure, ...]:
         mine = [name for name, at in known.items() if at == place]
         found += [make(tables[name], name) for name in mine for make in makers]
     return tuple(figure for figure in found if figure is not None)
+
+
+def drawable(table: Table) -> bool:
+    """Whether there is a figure of tables with these columns."""
+    return _place(table) is not None
 
 
 def _place(table: Table) -> int | None:

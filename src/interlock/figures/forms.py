@@ -142,7 +142,66 @@ class Graph:
     depth: Axis
 
 
-Form = Bars | Heat | Cloud | Lines | Graph
+@dataclass(frozen=True)
+class Dot:
+    """One thing measured twice; `name` is what hovering calls it."""
+
+    name: str
+    x: Mark
+    y: Mark
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Things of one kind; `joined` draws a line through them in their order."""
+
+    name: str
+    role: Role
+    dots: tuple[Dot, ...]
+    joined: bool = False
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Two estimates of each thing against each other, with both intervals."""
+
+    groups: tuple[Dots, ...]
+    x: Axis
+    y: Axis
+
+
+@dataclass(frozen=True)
+class Word:
+    """One token of a text as it is written, and its number."""
+
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text with a number for every token; passages in a row with one title share it."""
+
+    title: str
+    note: str
+    words: tuple[Word, ...]
+
+    @property
+    def heading(self) -> str:
+        """What stands above it."""
+        return f"{self.title} · {self.note}" if self.note else self.title
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts written out, every token shaded by its number."""
+
+    passages: tuple[Passage, ...]
+    colour: Axis
+    diverging: bool = True
+
+
+Form = Bars | Heat | Cloud | Lines | Graph | Plane | Words
 
 
 @dataclass(frozen=True)

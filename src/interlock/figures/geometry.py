@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from interlock.figures.forms import Axis, Graph, Heat, Lines, Mark
+from interlock.figures.forms import Axis, Graph, Heat, Lines, Mark, Plane
 from interlock.figures.labels import decimal
 from interlock.figures.palette import Role
 
@@ -62,6 +62,22 @@ def cell_text(heat: Heat, mark: Mark | None) -> str:
     text = decimal(mark.value, heat.places)
     text = text if any(each in "123456789" for each in text) else "0"
     return f"({text})" if unsure(mark) else text
+
+
+def scaled(heat: Heat) -> bool:
+    """Whether a map needs its colour scale: cells that hold no number say nothing without it."""
+    return heat.diverging or len(heat.columns) > _ROOMY
+
+
+def plane_spans(form: Plane) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The ranges of both axes of a plane."""
+    dots = [dot for group in form.groups for dot in group.dots]
+    return span(form.x, [dot.x for dot in dots]), span(form.y, [dot.y for dot in dots])
+
+
+def row_gap(rows: int) -> float:
+    """The share of a page's height between two rows of panels."""
+    return min(0.14, 0.42 / rows)
 
 
 def row_height(heat: Heat) -> int:

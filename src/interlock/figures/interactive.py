@@ -18,22 +18,28 @@ from interlock.figures.forms import (
     Axis,
     Bars,
     Cloud,
+    Dot,
     Figure,
     Graph,
     Heat,
     Line,
     Lines,
     Panel,
+    Plane,
+    Words,
 )
 from interlock.figures.geometry import (
     bounded,
     cell_text,
     colour_range,
     folded,
+    plane_spans,
     reach,
+    row_gap,
     row_height,
     row_span,
     rows_of_graph,
+    scaled,
     span,
     stacked,
     stroke,
@@ -43,6 +49,7 @@ from interlock.figures.geometry import (
 )
 from interlock.figures.labels import inert, shortened
 from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL, SIGNS
+from interlock.figures.worded import worded_chart
 
 
 def chart(figure: Figure) -> Chart:
@@ -58,6 +65,10 @@ def chart(figure: Figure) -> Chart:
             return _lines(figure.form)
         case Graph():
             return _graph(figure.form)
+        case Plane():
+            return _plane(figure.form)
+        case Words():
+            return worded_chart(figure.form)
 
 
 def _bars(form: Bars) -> Chart:
@@ -110,7 +121,7 @@ def _heat(form: Heat) -> Chart:
     layout = page_layout(height, annotations=[], margin={"l": 8, "r": 8, "t": 34, "b": 52})
     layout["coloraxis"] = {
         "colorscale": [list(stop) for stop in (DIVERGING if form.diverging else SEQUENTIAL)],
-        "cmin": low, "cmax": high, "showscale": form.diverging,
+        "cmin": low, "cmax": high, "showscale": scaled(form),
         "colorbar": {
             "title": {"text": "<br>".join(map(inert, folded(form.colour.title, inner // 8))),
                       "side": "right"}, "thickness": 10,
@@ -201,7 +212,7 @@ def _cloud(form: Cloud) -> Chart:
 
 def _lines(form: Lines) -> Chart:
     layout = page_layout(140 + 170 * len(form.heights), annotations=[], shapes=[])
-    gap, width = 0.14, 1 / form.across
+    gap, width = row_gap(len(form.heights)), 1 / form.across
     data = []
     for number, panel in enumerate(form.panels):
         row, column = divmod(number, form.across)
@@ -329,3 +340,33 @@ def _nodes(form: Graph, heights: list[float]) -> Chart:
             for node in form.nodes
         ],
     }  # fmt: skip
+
+
+def _plane(form: Plane) -> Chart:
+    across, up = plane_spans(form)
+    data: list[Chart] = []
+    for group in form.groups:
+        marks = [dot.x for dot in group.dots], [dot.y for dot in group.dots]
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers" if group.joined else "markers",
+                "name": inert(group.name), "cliponaxis": False, "hoverinfo": "text",
+                "x": [finite(mark.value) for mark in marks[0]],
+                "y": [finite(mark.value) for mark in marks[1]],
+                "error_x": error_bars(marks[0], across, 3), "error_y": error_bars(marks[1], up, 3),
+                "line": {"color": ROLES[group.role], "width": 2, "dash": "dot"},
+                "marker": {"color": ROLES[group.role], "size": 9},
+                "hovertext": [_twice(form, dot) for dot in group.dots],
+            }
+        )  # fmt: skip
+    layout = page_layout(
+        380, showlegend=True, xaxis=drawn_axis(form.x, range=list(across)),
+        yaxis=drawn_axis(form.y, range=list(up)),
+    )  # fmt: skip
+    return {"data": data, "layout": layout}
+
+
+def _twice(form: Plane, dot: Dot) -> str:
+    """What hovering over a dot says: its name and both numbers."""
+    axes = ((form.x, dot.x), (form.y, dot.y))
+    return "<br>".join(hover_text(f"{dot.name} · {axis.title}", mark) for axis, mark in axes)

@@ -6,14 +6,16 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from interlock.figures.forms import Bars, Cloud, Figure, Graph, Heat, Lines, Mark
+from interlock.figures.forms import Bars, Cloud, Figure, Graph, Heat, Lines, Mark, Plane, Words
 from interlock.figures.geometry import (
     bounded,
     cell_text,
     colour_range,
+    plane_spans,
     reach,
     row_span,
     rows_of_graph,
+    scaled,
     span,
     stacked,
     stroke,
@@ -23,6 +25,7 @@ from interlock.figures.geometry import (
 )
 from interlock.figures.labels import shortened, visible
 from interlock.figures.palette import DIVERGING, ROLES, SEQUENTIAL, SIGNS, ink
+from interlock.figures.worded import worded_height, worded_print
 
 Format = Literal["png", "svg", "pdf"]
 
@@ -79,6 +82,10 @@ def _height(figure: Figure) -> float:
         case Graph():
             rows = rows_of_graph(figure.form)
             return 1.6 + 0.5 * (max(rows, default=0.0) - min(rows, default=0.0) + 1)
+        case Plane():
+            return 4.2
+        case Words():
+            return worded_height(figure.form)
 
 
 def _fill(page: Any, figure: Figure) -> None:  # noqa: ANN401 - a matplotlib figure
@@ -93,6 +100,10 @@ def _fill(page: Any, figure: Figure) -> None:  # noqa: ANN401 - a matplotlib fig
             _lines(page, figure.form)
         case Graph():
             _graph(page, figure.form)
+        case Plane():
+            _plane(page, figure.form)
+        case Words():
+            worded_print(page, figure.form)
 
 
 def _errors(marks: Sequence[Mark], ends: tuple[float, float]) -> list[list[float]]:
@@ -150,7 +161,7 @@ def _heat(page: Any, form: Heat) -> None:  # noqa: ANN401
         axes.set_xlabel(form.x.title)
     if len(form.facets) == 1:
         grid[0][0].set_ylabel(form.y.title)
-    if image is not None and form.diverging:
+    if image is not None and scaled(form):
         page.colorbar(image, ax=grid, label=form.colour.title, shrink=0.9, aspect=30)
 
 
@@ -246,3 +257,19 @@ def _graph(page: Any, form: Graph) -> None:  # noqa: ANN401
     axes.set_xlabel(form.depth.title)
     shown = [Line2D([], [], color=ROLES[role], linewidth=3) for _, role in SIGNS]
     page.legend(shown, [name for name, _ in SIGNS], loc="outside lower left", ncols=2)
+
+
+def _plane(page: Any, form: Plane) -> None:  # noqa: ANN401
+    axes = page.add_subplot()
+    across, up = plane_spans(form)
+    for group in form.groups:
+        wide, high = [dot.x for dot in group.dots], [dot.y for dot in group.dots]
+        axes.errorbar(
+            [mark.value for mark in wide], [mark.value for mark in high],
+            xerr=_errors(wide, across), yerr=_errors(high, up), color=ROLES[group.role],
+            fmt="o:" if group.joined else "o", markersize=5, capsize=2, elinewidth=1,
+            label=visible(group.name),
+        )  # fmt: skip
+    axes.set(xlim=across, ylim=up, xlabel=form.x.title, ylabel=form.y.title)
+    axes.grid()
+    page.legend(loc="outside lower left", ncols=2)

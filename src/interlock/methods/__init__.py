@@ -75,6 +75,45 @@ METHODS: Mapping[str, Method] = {
         "sharing:category_matrix_cost",
         "Ablate what one category needs, measure every other: Interlock's own protocol",
     ),
+    "attention": Method(
+        "attention:attention",
+        "attention:attention_cost",
+        "Attention weights as the model computes them; what they do not show: Jain & Wallace "
+        "(2019), arXiv:1902.10186",
+    ),
+    "attention_places": Method(
+        "attention:attention_places",
+        "attention:attention_places_cost",
+        "Attention by part of the prompt; the first token as a rest: Xiao et al. (2023), "
+        "arXiv:2309.17453",
+    ),
+    "unit_categories": Method(
+        "selectivity:unit_categories",
+        "selectivity:unit_categories_cost",
+        "Effects by category: Interlock's own protocol",
+    ),
+    "unit_selectivity": Method(
+        "selectivity:unit_selectivity",
+        "selectivity:unit_selectivity_cost",
+        "Permutation null: Phipson & Smyth (2010), doi:10.2202/1544-6115.1585; adjusted over "
+        "units: Benjamini & Hochberg (1995)",
+    ),
+    "unit_prompts": Method(
+        "neurons:unit_prompts",
+        "neurons:unit_prompts_cost",
+        "Strongest prompts of a unit: Bau et al. (2020), arXiv:2009.05041",
+    ),
+    "unit_tokens": Method(
+        "neurons:unit_tokens",
+        "neurons:unit_tokens_cost",
+        "Occlusion of single tokens: Zeiler & Fergus (2014), arXiv:1311.2901; Li et al. (2016), "
+        "arXiv:1612.08220",
+    ),
+    "unit_lens": Method(
+        "neurons:unit_lens",
+        "neurons:unit_lens_cost",
+        "Logit lens: nostalgebraist (2020); of single units: Geva et al. (2022), arXiv:2203.14680",
+    ),
     "ablation": Method(
         "ablation:ablation",
         "ablation:ablation_cost",

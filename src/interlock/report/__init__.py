@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from interlock.figures import all_figures
+from interlock.figures import all_figures, drawable
 from interlock.figures.labels import decimal, visible
 from interlock.report.sections import anchors_of, sections_of
 from interlock.report.verdicts import View, card, number
@@ -124,7 +124,8 @@ def _policy(*scripts: str) -> str:
 def _shown(run: Readable) -> dict[str, Table]:
     """The tables that are read here: summaries, replies, and what steps wrote with intervals.
 
-    Steps' rows of single prompts lie beside the page.
+    Maps of the weights, which are counted and have none, are drawn too. Steps' rows of single
+    prompts lie beside the page.
     """
     raw = {str(step["id"]) for step in run.steps} - {"behaviour.replies"}
     shown = {name: table for name, table in run.tables.items() if name not in raw}
@@ -132,10 +133,12 @@ def _shown(run: Readable) -> dict[str, Table]:
     return shown | {
         name: table
         for name, table in run.tables.items()
-        if name in raw
-        and any(column.endswith("low") for column in table.columns)
-        and table.columns not in summed
+        if name in raw and _told(table) and table.columns not in summed
     }
+
+
+def _told(table: Table) -> bool:
+    return drawable(table) or any(column.endswith("low") for column in table.columns)
 
 
 def _step(step: Mapping[str, Any], anchors: Mapping[str, str]) -> View:

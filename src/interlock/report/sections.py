@@ -37,7 +37,7 @@ _TITLES = {
     "behaviour.openers": "Tokens that open refusals",
     "where.approximation": "Approximate effects, checked exactly",
     "where.carrying": "How many units carry enough of the effect",
-    "where.circuit": "The set found as a circuit: alone, removed, and in parts",
+    "where.metrics": "The set found as a circuit: alone, removed, and in parts",
     "where.original": "The original study's criteria, each with its control",
     "categories.quantities": "What the rules on categories look at",
     "weights.pruning": "What goes with the weights taken out",

@@ -17,6 +17,7 @@ _ABOUT = {
     "removed": "share of the refused harmful prompts that are answered with it taken out",
     "induced": "share of the answered harmless prompts that are refused with it put in",
 }
+_STREAMS = {"interval": f"{CONFIDENCE:.0%}, bootstrap of the ratio of means over topics"}
 # not the ids of the steps themselves, whose rows would be overwritten
 _CHANGED, _UNSEEN = "direction.changed", "direction.unseen"
 _ASKED = {"removed": "refuse", "induced": "comply"}
@@ -33,7 +34,7 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
         tables[_UNSEEN] = from_rows(rows, about=_ABOUT | dict(transfer.about))
     carried = [row for part in parts.values() if isinstance(part, Scores) for row in _streams(part)]
     if carried:
-        tables["direction.streams"] = from_rows(carried, about=_ABOUT)
+        tables["direction.streams"] = from_rows(carried, about=_STREAMS)
     return Findings(tables, _evidence(effects, transfer))
 
 

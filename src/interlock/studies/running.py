@@ -19,7 +19,7 @@ from interlock.config import Step, Study, steps_read
 from interlock.contrast import Contrast
 from interlock.datasets import Sets, load
 from interlock.encoding import has_template
-from interlock.errors import ContrastError
+from interlock.errors import ContrastError, ModelError
 from interlock.figures.summaries import summaries
 from interlock.files import digest_files, digest_value, write_text
 from interlock.judges.validity import digests
@@ -180,10 +180,26 @@ def _execute(
                 )
             except ContrastError as error:
                 failed[step.id] = str(error)
+            except ModelError as error:
+                failed[step.id] = str(error)
+                if not _still_decides(study, failed):
+                    raise
             _count(step.id, values.get(step.id))
     for reason, names in _by_reason(failed).items():
         log.warning("Did not run: %s. %s", ", ".join(names), reason)
     return values, failed
+
+
+def _still_decides(study: Study, failed: Mapping[str, str]) -> bool:
+    """Whether a claim is left that needs none of the steps that this model does not allow.
+
+    An audit of a packed model goes on without its weights; a study of nothing else ends.
+    """
+    lost = set(failed)
+    for step in study.steps:
+        if lost.intersection(steps_read(step)):
+            lost.add(step.id)
+    return any(claim.deciding() not in lost for claim in study.claims)
 
 
 def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:

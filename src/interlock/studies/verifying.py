@@ -26,7 +26,7 @@ def verified(parts: Mapping[str, Value], size: int) -> dict[str, Table]:
     tables = {name: part for name, part in parts.items() if isinstance(part, Table)}
     found = _curves([tables[name] for name in ("curve", "without") if name in tables])
     if "circuit" in tables:
-        found["where.circuit"] = circuits.summary(tables["circuit"])
+        found["where.metrics"] = circuits.summary(tables["circuit"])
     if "approximation" in tables:
         found["where.approximation"] = tables["approximation"]
     effects = _effects(parts, tables["sets"].about.get("split", ""))
@@ -47,7 +47,7 @@ def _curves(measured: list[Table]) -> dict[str, Table]:
         about |= drawn.about
     about.pop("direction", "")
     return {
-        "where.curve": from_rows(points, units={"share": "share of the gap"}, about=about),
+        "where.sizes": from_rows(points, units={"share": "share of the gap"}, about=about),
         "where.carrying": from_rows(reached, about=about),
     }
 

@@ -3,7 +3,9 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -190,6 +192,9 @@ class _Weights:
         )
 
 
+TRIES = 2
+"""Seeds that a suite tries for each organism wanted."""
+
 Report = Callable[[str, str], None]
 """Called with an organism's name and what became of it: `kept`, `accepted`, or why not."""
 
@@ -197,34 +202,51 @@ Report = Callable[[str, str], None]
 def train_suite(
     folder: Path,
     plants: Sequence[str] = tuple(PLANTS),
-    seeds: Sequence[int] = (0, 1, 2),
+    count: int = 3,
     *,
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Truth]:
-    """Plant every plant with every seed in `folder`; those already there and accepted stay.
+    """Plant every plant in `folder` with seeds from 0 on, until `count` of each are accepted.
 
-    It may be stopped at any moment and run again, and several processes may share a folder if they
-    take different plants or seeds. A rejected organism is reported and left out.
+    At most `TRIES * count` seeds are tried. It may be stopped at any moment and run again: what was
+    accepted stays, and a seed that was rejected is not tried again by the same version of this
+    package (`NAME.rejected.json` says why). Several processes may share a folder if they take
+    different plants.
     """
     kept: dict[str, Truth] = {}
+    left = dict.fromkeys(plants, count)
     for each in plants:
         plant_of(each)
-    for seed in seeds:
-        for each in plants:
+    for seed in range(TRIES * count):
+        for each in (name for name in plants if left[name]):
             name = name_of(each, seed)
-            try:
-                kept[name] = read_truth(folder / name)
-                said = "kept"
-            except TruthError:
-                try:
-                    kept[name] = train_planted(each, folder / name, seed=seed, progress=progress)
-                    said = "accepted"
-                except RejectedError as error:
-                    said = str(error)
+            truth, said = _kept_or_made(each, folder / name, seed, progress)
+            if truth is not None:
+                kept[name] = truth
+                left[each] -= 1
             if report is not None:
                 report(name, said)
     return kept
+
+
+def _kept_or_made(
+    plant: str, folder: Path, seed: int, progress: Progress | None
+) -> tuple[Truth | None, str]:
+    """The truth of an organism that is there, or is made now; None with the reason if rejected."""
+    with suppress(TruthError):
+        return read_truth(folder), "kept"
+    note = folder.with_name(f"{folder.name}.rejected.json")
+    here = {"version": version("interlock")}
+    if note.is_file():
+        found = files.read_json(note)
+        if found.get("version") == here["version"]:
+            return None, f"rejected before: {'; '.join(found['failures'])}"
+    try:
+        return train_planted(plant, folder, seed=seed, progress=progress), "accepted"
+    except RejectedError as error:
+        files.write_json(note, here | {"failures": list(failures(error.figures))})
+        return None, str(error)
 
 
 def verify(folder: Path) -> Figures:

@@ -47,6 +47,5 @@ CANCELLING = Plant(
     ),
     strata=("verb", "thing", "time"),
     opposes=("suffix reader", "canceller"),
-    steps=800,
     templates=TIMED,
 )

@@ -128,8 +128,8 @@ def organism_folder(name: str) -> Path:
         )
     )
     raise ModelError(
-        f"No organism '{name}'. There: {known or 'none'}. `interlock organism train NAME` makes "
-        "one that has a recipe."
+        f"No organism '{name}'. Known, as organism:NAME: {known or 'none'}. `interlock organism "
+        "train NAME` makes one that has a recipe."
     )
 
 

@@ -39,10 +39,12 @@ def test_the_planted_units_would_have_restored_refusal(subject, stratum):
     units = {row["site"]: row for row in table.rows() if row["kind"] in ("head", "neuron")}
     turned = {site for site, row in units.items() if row["reply"] == "refuse"}
     truth = read_truth(folder(NAME))
-    assert turned and turned <= {str(site) for site in truth.units}
+    assert turned <= {str(site) for site in truth.units}
+    carrying = {site for site, row in units.items() if row["share"] > 0.8}
+    assert turned <= carrying <= {str(site) for site in truth.units}
     # what comes last in the circuit speaks for itself, whatever the prompts differ in
     last = max(site.layer for site in truth.units)
-    assert {str(site) for site in truth.units if site.layer == last} <= turned
+    assert {str(site) for site in truth.units if site.layer == last} <= carrying
     for site in turned:
         # of parts that an answered prompt may share, such as its verb, the control is said beside
         control = units[site]["control"]

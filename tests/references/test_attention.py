@@ -53,7 +53,7 @@ def test_patterns_are_the_networks_own(model):
     for row, weights in zip(ROWS, found, strict=True):
         wanted = alone(model, row)
         for head, own in zip(heads, weights, strict=True):
-            expected = wanted[head.layer][0, head.index[0], -1]
+            expected = wanted[head.layer][0, (head.index or (0, 0))[0], -1]
             torch.testing.assert_close(torch.from_numpy(own), expected, rtol=0, atol=1e-5)
 
 
@@ -61,7 +61,9 @@ def test_patterns_mix_the_fused_models_values_into_its_heads(model):
     """What sdpa computed at the last token is the values it holds, weighted by the pattern."""
     heads = all_heads(model)
     shared = model.shape.heads // model.shape.kv_heads
-    values = {head: unit("value", head.layer, head.index[0] // shared) for head in heads}
+    values = {
+        head: unit("value", head.layer, (head.index or (0, 0))[0] // shared) for head in heads
+    }
     for row in ROWS:
         weights = patterns(model, [row], heads)[0]
         seen = record(model, collate(model, [row]), [*heads, *set(values.values())]).values

@@ -5,7 +5,6 @@ the top k of each whole matrix and removes those that are in the other set's top
 must come out, but for weights that tie.
 """
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +17,8 @@ from interlock.loading import load, settle
 from interlock.methods.behaviour import behaviour
 from interlock.methods.salience import snip
 from interlock.own_replies import sorted_out
-from interlock.selection import unit_sites
 from interlock.stats import auroc
 from interlock.weight_sets import difference, top
-from interlock.weight_units import unit_scores
 from numbered import numbered, replies_of
 
 P, Q = 0.1, 0.1
@@ -110,25 +107,24 @@ def test_the_same_sets_on_a_pretrained_model(stories):
     compare(numbered(stories), drawn(4), drawn(4))
 
 
-@pytest.mark.parametrize("name", ["planted-chain-0", "planted-direction-0"])
-def test_the_first_token_points_at_the_plant_better_than_whole_replies(
-    private_cache, contrasts, name
+def test_the_first_token_points_at_planted_weights_better_than_whole_replies(
+    private_cache, contrasts
 ):
     """Whole replies score what words them: a blind spot, which must not pass for a finding."""
+    from interlock import mask
     from interlock.organisms import folder
-    from interlock.organisms.truth import read_truth
+    from interlock.organisms.truth import VECTORS
 
-    model = load(settle(f"organism:{name}", device="cpu", dtype="float32"))
-    truth = read_truth(Path(folder(name)))
-    sites = unit_sites(model.shape, model.shape.neurons // 16)
-    planted = np.array([site in truth.units for site in sites])
-    assert planted.sum() == len(truth.units) > 0
+    home = folder("planted-weights-0")
+    model = load(settle(str(home), device="cpu", dtype="float32"))
+    planted = mask.load(home / VECTORS)
+    true = np.concatenate([planted.weights(name).ravel() for name in planted.names])
     safety, _ = own_sets(model, contrasts)
     whole, opening = (
-        auroc(unit_scores(model, snip(model, safety, first=first), sites), planted)
-        for first in (0, 1)
+        auroc(np.concatenate([scores.mean(name).ravel() for name in planted.names]), true)
+        for scores in (snip(model, safety, first=first) for first in (0, 1))
     )
-    assert opening > whole and opening > 0.6
+    assert opening > whole + 0.1 and opening > 0.7
 
 
 def test_top_safety_beats_chance_over_halves_of_an_organism(aligned, contrasts):

@@ -41,6 +41,7 @@ def test_figures_come_in_reading_order():
         "held-summary", "necessary-sizes", "necessary-single", "direction-candidates-scores",
         "direction-candidates-moved", "direction-changed", "direction-unseen",
         "direction-streams", "direction-dimensions-cosines", "direction-dimensions-crossed",
+        "weights-pruning", "weights-pruning-pareto", "weights-safety", "weights-overlap",
     ]  # fmt: skip
 
 

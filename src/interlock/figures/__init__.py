@@ -22,7 +22,7 @@ Maker = Callable[[Table, str], Figure | None]
 
 # in reading order: the columns that a table of any name has, and what is drawn of it then
 _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
-    ("group expected refusal low high", (behaviour.rates,)),
+    ("group expected refusal low high n topics", (behaviour.rates,)),
     ("expected observed count", (behaviour.confusion,)),
     ("judge other unlike kappa low high", (behaviour.disagreement,)),
     ("kind layer position direction share low high", (where.layers, where.positions)),

@@ -7,6 +7,7 @@ import numpy as np
 
 from interlock.figures.counts import named
 from interlock.figures.forms import Axis, Bars, Figure, Mark, Passage, Series, Word, Words
+from interlock.figures.palette import Role
 from interlock.stats import by_group
 from interlock.tables import Cell, Table
 
@@ -65,13 +66,15 @@ def strongest(table: Table, name: str) -> Figure:
         for row in rows
     )
     wanted = table["expected"] == "refuse"
+    kinds: tuple[tuple[str, Role, np.ndarray], ...] = (
+        ("harmful prompt", "found", wanted),
+        ("harmless prompt", "first", ~wanted),
+    )
     series = tuple(
         Series(words, role, tuple(
             mark if own else None for mark, own in zip(marks, chosen.tolist(), strict=True)
         ))
-        for words, role, chosen in (
-            ("harmful prompt", "found", wanted), ("harmless prompt", "first", ~wanted)
-        )
+        for words, role, chosen in kinds
         if chosen.any()
     )  # fmt: skip
     return Figure(

@@ -51,7 +51,7 @@ def scores(table: Table, name: str) -> Figure:
         f"A cell is the mean score ({method}, {told(table, 'loss', 'no loss')}) of the weights of "
         "one matrix over the mean of all weights scored: 1 is an average weight. A large score "
         "says that a weight matters on these replies, not that refusal needs it.",
-        f"{told(table, 'N', 'no')} replies scored, {whole:,} weights.",
+        f"n = {whole:,} weights, scored on {told(table, 'N', 'no')} replies.",
         "none: a map of scores, not of effects; sets chosen by them are judged by taking them out.",
         "the mean of all weights scored (1).",
         _map(table, marks, Axis("score of a weight (average = 1)", 0.0)),
@@ -76,7 +76,7 @@ def alike(table: Table, name: str) -> Figure | None:
         "Jaccard index: the weights in both sets over those in either, matrix by matrix; 1 is the "
         "same set, 0 nothing in common. Far above chance says that what refuses also does other "
         "work, which is lost when it is taken out.",
-        f"{first:,} and {second:,} weights.",
+        f"n = {first:,} and {second:,} weights.",
         _EXACT,
         f"random sets of the same sizes have {decimal(ends[0], 3)} to {decimal(ends[1], 3)} (95 % "
         f"of draws, hypergeometric); {above} of {len(rows)} matrices lie above their own range.",

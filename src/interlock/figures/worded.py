@@ -57,6 +57,7 @@ def worded_chart(form: Words) -> Chart:
             "colorscale": [list(stop) for stop in stops], "cmin": low, "cmax": high,
             "colorbar": {
                 "title": {"text": inert(form.colour.title), "side": "right"}, "thickness": 10,
+                "lenmode": "pixels", "len": 150, "y": 1, "yanchor": "top",
                 "outlinewidth": 0, "tickfont": {"size": 11},
             },
         },
@@ -97,8 +98,7 @@ def worded_print(sheet: Any, form: Words) -> None:  # noqa: ANN401 - a matplotli
     axes = sheet.add_subplot()
     shades = ScalarMappable(Normalize(low, high), colours)
     for each in page.words:
-        shade = shades.to_rgba(each.word.mark.value)
-        axes.barh(each.line, each.width - 0.15, 0.86, each.start, color=shade)
+        axes.barh(each.line, each.width - 0.15, 0.86, each.start, color=_shade(form, each.word))
         axes.text(
             each.start + each.width / 2, each.line, each.text, ha="center", va="center",
             fontsize=5.5, family="monospace", color=_ink(form, each.word),
@@ -107,7 +107,7 @@ def worded_print(sheet: Any, form: Words) -> None:  # noqa: ANN401 - a matplotli
         axes.text(0, line, shortened(text, 80), ha="left", va="center", fontsize=7.5)
     axes.set(xlim=(0, _LINE), ylim=(page.lines, -0.5))
     axes.set_axis_off()
-    sheet.colorbar(shades, ax=axes, label=form.colour.title, shrink=0.8, aspect=30)
+    sheet.colorbar(shades, ax=axes, label=form.colour.title, location="bottom", shrink=0.4)
 
 
 def _laid(form: Words) -> _Page:

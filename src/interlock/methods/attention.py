@@ -37,8 +37,8 @@ def attention(
     prompts: Contrast,
     sites: tuple[Site, ...],
     *,
-    heads: int = 6,
-    prompts_shown: int = 6,
+    heads: int = 4,
+    prompts_shown: int = 4,
     batch: int = 8,
 ) -> Table:
     """Attention of heads from the last prompt token: a row per prompt, head and token attended to.
@@ -167,7 +167,7 @@ def patterns(
 @contextmanager
 def _eager(model: Model) -> Iterator[None]:
     """Run the family's own attention code instead of a fused kernel; put back afterwards."""
-    before = model.network.config._attn_implementation
+    before = model.network.config._attn_implementation or _EAGER
     model.network.set_attn_implementation(_EAGER)
     try:
         yield

@@ -127,8 +127,8 @@ def unit_selectivity(
         "interval": f"{CONFIDENCE:.0%}, MOVER over bootstraps over topics",
         "model": model.name,
     }
-    units = dict.fromkeys(("inside", "outside", "difference", "null_high"), _SHARE)
-    return from_rows(rows, units=units, about=about)
+    shares = ("inside", "outside", "difference", "null_high")
+    return from_rows(rows, units=dict.fromkeys(shares, _SHARE), about=about)
 
 
 def unit_selectivity_cost(shape: Shape, examples: int, options: dict) -> Cost:

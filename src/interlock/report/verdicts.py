@@ -18,11 +18,11 @@ View = dict[str, Any]
 def card(verdict: Mapping[str, Any], anchors: Mapping[str, str]) -> View:
     """One verdict; `anchors` say which element shows a table."""
     conditions = _declared(verdict)
-    # what the rule does not look at is in the tables
+    # what the rule does not look at is in the tables, unless it was worded to stand here
     estimates = {
         name: estimate
         for name, estimate in verdict["estimates"].items()
-        if name in conditions or not conditions
+        if name in conditions or not conditions or not name.isidentifier()
     }
     rows = [_estimate(name, each, conditions.get(name)) for name, each in estimates.items()]
     ways = dict.fromkeys(row["how"] for row in rows if not row["guard"])

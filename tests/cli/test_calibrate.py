@@ -23,7 +23,7 @@ def test_baselines_on_the_small_suite(capfd):
     assert probe["marks"]["ap"]["n"] == len(units) >= 8
     assert 0 < random["marks"]["ap"]["mean"] < 0.4
     assert probe["nulls"]["runs"] >= 2 and random["nulls"] is None
-    assert random["passes_per_pair"] == 0 and probe["passes_per_pair"] == pytest.approx(2)
+    assert random["passes_per_pair"] == 0 and probe["passes_per_pair"] == pytest.approx(2, rel=0.1)
     assert card["verdicts"] == {}
 
 

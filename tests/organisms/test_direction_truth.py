@@ -19,7 +19,7 @@ from interlock.sites import Site
 from interlock.studies.direction import conclude
 from interlock.verdict import RULES, Verdict, decide
 
-CONTROLS = 3
+CONTROLS = 20
 
 
 def examined(name: str, count: int = 24) -> tuple:
@@ -43,7 +43,7 @@ def judged_by_the_rule(name: str, count: int) -> Verdict:
         ),
         "transfer": direction_transfer(model, check, without, tokens=10),
     }
-    # as many random directions as a test can afford; a study needs the rule's own number
+    # fewer random directions than a study needs, but enough that no single one decides
     rule = RULES["one_direction"].with_threshold("control_sets", CONTROLS)
     return decide(rule, conclude(parts).evidence)
 

@@ -5,7 +5,6 @@ the top k of each whole matrix and removes those that are in the other set's top
 must come out, but for weights that tie.
 """
 
-
 import numpy as np
 import pytest
 import torch

@@ -229,8 +229,8 @@ def test_a_table_without_a_figure_is_open_with_its_intervals_drawn(run: FakeRun)
     table = told(
         metric=["a", "b"], value=[0.2, 4.0], low=[0.1, 3.0], high=[0.3, 5.0], share_low=[1.0, 2.0]
     )
-    page = render(replace(run, tables={"where.circuit": table}))
-    part = page[page.index('id="table-where-circuit"') : page.index('id="protocol"')]
+    page = render(replace(run, tables={"where.metrics": table}))
+    part = page[page.index('id="table-where-metrics"') : page.index('id="protocol"')]
     assert "The set found as a circuit" in part
     assert '<details class="numbers" open>' in part
     assert "95 %" in part and "xxx" not in part
@@ -261,9 +261,9 @@ def test_steps_are_shown_if_they_hold_intervals_and_no_summary_repeats_them(run:
     raw = told(example=["p"], effect=[0.5])
     page = render(
         replace(run, steps=steps, tables={"one": found, "two": told(**{**found.columns, "n": [3]}),
-                                          "where.circuit": found, "raw": raw})
+                                          "where.metrics": found, "raw": raw})
     )  # fmt: skip
-    assert 'id="table-two"' in page and 'id="table-where-circuit"' in page
+    assert 'id="table-two"' in page and 'id="table-where-metrics"' in page
     assert 'id="table-one"' not in page and 'id="table-raw"' not in page
     assert '<a href="#table-two">two</a>' in page  # the step leads to what is shown of it
     assert "Further steps" in page

@@ -120,7 +120,8 @@ def small() -> list[Subject]:
     shipped = planted([organisms.folder(name) for name in organisms.names() if _is_planted(name)])
     natural = [Subject(name, "natural", organisms.folder(name)) for name in _NATURAL]
     nulls = [Subject("untrained-0", "null", None)]
-    return [*shipped, *natural, *nulls, *_shuffles(shipped, 1)]
+    # those with the longest prompts first, so that no process waits for one in the end
+    return [*natural, *shipped, *nulls, *_shuffles(shipped, 1)]
 
 
 def full(folder: Path, nulls: int) -> list[Subject]:

@@ -195,3 +195,27 @@ def test_weights_of_another_model_put_back(cli, isolated, study_file):
 def test_the_built_in_study_is_there():
     study = resolve(read_study_file(built_in("weights")))
     assert study.claims[0].rule == "few_weights"
+
+
+def test_scores_are_let_go_after_the_last_step_that_reads_them():
+    import torch
+
+    from interlock.config import steps_read
+    from interlock.studies.running import _release
+    from interlock.tables import Table
+    from interlock.weight_scores import WeightScores
+
+    study = resolve(read_study_file(built_in("weights")))
+    scored = [step.id for step in study.steps if step.do == "snip"]
+    last = {
+        name: max(n for n, step in enumerate(study.steps, 1) if name in steps_read(step))
+        for name in scored
+    }
+    assert scored and len(study.steps) > min(last.values())
+    tiny = WeightScores({"0.mlp.up_proj": torch.ones(1, 2, 2)}, (4,), "nat")
+    values = dict.fromkeys(scored, tiny)
+    for number in range(1, len(study.steps) + 1):
+        _release(study, number, values)
+        for name in scored:
+            held = isinstance(values[name], WeightScores)
+            assert held == (number < last[name]) and (held or isinstance(values[name], Table))

@@ -38,6 +38,7 @@ from interlock.studies.keeping import keep, kept, table_of
 from interlock.studies.protocol import files_of, judges_of, labels_of, memory_used, protocol_of
 from interlock.studies.wiring import contrasts_of, noun, options, require_labels
 from interlock.tables import Table
+from interlock.weight_scores import WeightScores
 
 log = logging.getLogger("interlock")
 
@@ -185,9 +186,22 @@ def _execute(
                 if not _still_decides(study, failed):
                     raise
             _count(step.id, values.get(step.id))
+            _release(study, number, values)
     for reason, names in _by_reason(failed).items():
         log.warning("Did not run: %s. %s", ", ".join(names), reason)
     return values, failed
+
+
+def _release(study: Study, number: int, values: dict[str, Value]) -> None:
+    """Let go of weight scores that no step after this one reads; their table stays.
+
+    At four bytes a weight and set they would be the largest thing in memory until the end.
+    """
+    later = {name for step in study.steps[number:] for name in steps_read(step)}
+    later |= {name for claim in study.claims for name in claim.parts.values()}
+    for name, value in values.items():
+        if isinstance(value, WeightScores) and name not in later:
+            values[name] = table_of(value)
 
 
 def _still_decides(study: Study, failed: Mapping[str, str]) -> bool:

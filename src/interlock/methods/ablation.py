@@ -12,6 +12,7 @@
 `knockout` is the cheap form for ranking: every unit alone, by the opening score.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,12 +24,14 @@ from interlock.activations import reference
 from interlock.contrast import Contrast, Example
 from interlock.costs import Cost
 from interlock.edits import Edit, mean, zero
-from interlock.encoding import Encoded, encode, encode_passages
-from interlock.exchange import rows_of, usable_pairs
+from interlock.encoding import Encoded, collate, encode, encode_passages
+from interlock.exchange import READS, rows_of, usable_pairs
 from interlock.generation import Decoding
 from interlock.means import Reference
 from interlock.measures import nll, openers_of, opening_scores, replies
+from interlock.metrics import opening_score
 from interlock.model import Model, Shape
+from interlock.replay import keep, replay
 from interlock.scores import Scores
 from interlock.selection import matched_sets, unit_sites
 from interlock.sites import Site
@@ -174,11 +177,18 @@ def knockout(
     before = opening_scores(model, harmful, openers, size=batch)
     gap = before - opening_scores(model, harmless, openers, size=batch)
 
-    def fall(site: Site) -> list[float]:
-        edits = _edits([site], means)
-        return (before - opening_scores(model, harmful, openers, edits=edits, size=batch)).tolist()
+    variants = [_edits([site], means) for site in sites]
 
-    values = np.array(each(f"knockout {ablate}", sites, fall))
+    def falls(part: Sequence[Encoded]) -> list[list[float]]:
+        found = replay(
+            keep(model, collate(model, part)),
+            variants,
+            lambda logits, _: opening_score(logits, openers),
+        )
+        return (found.base - found.values).tolist()
+
+    chunks = [harmful[start : start + batch] for start in range(0, len(harmful), batch)]
+    values = np.concatenate(each(f"knockout {ablate}", chunks, falls), axis=1)
     about = {
         "ablation": "zero" if means is None else f"mean of {means.n} {means.name}",
         "direction": "ablate",
@@ -190,10 +200,12 @@ def knockout(
 
 
 def knockout_cost(shape: Shape, examples: int, options: dict) -> Cost:
-    """One pass per unit and harmful prompt; the means and the gap are read once before."""
+    """Per unit and harmful prompt the layers from the unit on; what is read before, once."""
     once = 1 + int(options["ablate"] == "mean")
-    units = len(unit_sites(shape, options["groups"]))
-    return Cost(prompts=once * examples + units * examples // 2)
+    units = unit_sites(shape, options["groups"])
+    passes = sum(shape.layers - site.layer for site in units) / shape.layers
+    # beside the units a chunk runs its prompts as they are, and a control row
+    return Cost(prompts=math.ceil(once * examples + (passes + READS) * examples / 2))
 
 
 def _conditions(

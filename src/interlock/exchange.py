@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interlock.activations import Record, forward, record
+from interlock.batching import in_batches
 from interlock.contrast import Contrast
 from interlock.edits import Edit, edited, put
 from interlock.encoding import Batch, Encoded, Pairs, collate, encode_pairs
@@ -132,6 +133,36 @@ def effects(sides: Sides, openers: Openers, conditions: Sequence[Condition]) -> 
     change = found.values - found.base
     floor = max(found.floor, float(change[0].abs().max()))
     return Effects(change[1:] if sides.direction == "denoise" else -change[1:], floor)
+
+
+def joint_effects(
+    model: Model,
+    pairs: Pairs,
+    openers: Openers,
+    sets: Sequence[Sequence[Site]],
+    direction: Direction,
+    batch: int,
+) -> list[list[tuple[float, float]]]:
+    """Effect (nat) of patching each set of sites at once, and gap (nat): by set, then by pair.
+
+    Args:
+        model: the model studied.
+        pairs: usable pairs.
+        openers: the tokens the score compares.
+        sets: none of them empty.
+        direction: which side is patched.
+        batch: pairs at once, at most.
+    """
+    touched = tuple(dict.fromkeys(site for one in sets for site in one))
+
+    def of_pairs(part: PairRows) -> list[list[tuple[float, float]]]:
+        sides = read_sides(model, part, openers, touched, direction)
+        found = effects(sides, openers, [(one, ()) for one in sets]).values.T.tolist()
+        gaps = sides.gap.tolist()
+        return [[(value, gap) for value in row] for row, gap in zip(found, gaps, strict=True)]
+
+    rows = in_batches(rows_of(pairs), batch, of_pairs)
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 @torch.no_grad()

@@ -106,9 +106,7 @@ def test_a_subject_is_asked_what_is_known_of_it():
         "direction": ["units", "direction", "weights"],
         "weights": ["weights"],
     }
-    assert [of for of in ("units", "direction", "weights") if EMPTY[0].has(of)] == [
-        "units", "direction",
-    ]  # fmt: skip
+    assert [of for of in ("units", "direction", "weights") if EMPTY[0].has(of)] == ["units"]
 
 
 def test_a_planted_direction_is_found_by_what_it_does_and_a_random_one_is_not():
@@ -117,8 +115,6 @@ def test_a_planted_direction_is_found_by_what_it_does_and_a_random_one_is_not():
     bypass, cosmic, random = (found[name]["marks"] for name in names)
     assert bypass["interchange"] > 0.9 and cosmic["interchange"] > 0.9
     assert random["cosine"] < 0.3 and abs(random["interchange"]) < 0.2
-    assert found["direction, by bypass"]["claim"] is True
-    assert found["direction, random"]["claim"] is None
 
 
 def test_weight_scores_are_marked_by_unit_and_weight_by_weight():

@@ -24,7 +24,7 @@ MARKS = {
     "decoys_rejected": "decoys not claimed",
     "signs": "planted units whose values bring their own prompt's reply",
     "edges": "F1 of the edges",
-    "interaction": "interaction of redundant units",
+    "interaction": "interaction of units that are redundant or needed together",
     "next_interaction": "largest other interaction",
     "own_category": "least effect on the own category",
     "other_category": "largest effect on another category",

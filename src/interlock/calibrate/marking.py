@@ -115,12 +115,7 @@ def against_weights(answer: WeightScores | Mask, planted: Mask) -> Marks:
 
 
 def claims(answer: Answer) -> bool | None:
-    """Whether anything is claimed; None where the method has no rule to claim by.
-
-    A direction that is found at all has survived its method's limits.
-    """
-    if isinstance(answer, Direction):
-        return answer.kind != "random" or None
+    """Whether anything is claimed; None where the method has no rule to claim by."""
     if not isinstance(answer, UnitAnswer) or answer.decisions is None:
         return None
     return "in" in answer.decisions
@@ -202,7 +197,8 @@ def _structure(answer: UnitAnswer, truth: Truth, planted: set[Site], check: Cont
     """Redundancy, edges and categories, where the answer speaks of them and the plant has them."""
     marks: Marks = {}
     if answer.interactions is not None:
-        pairs = {frozenset(pair) for pair in truth.redundant if len(pair) == 2}
+        together = (*truth.redundant, *truth.joint)
+        pairs = {frozenset(pair) for pair in together if len(pair) == 2}
         other = [value for pair, value in answer.interactions.items() if pair not in pairs]
         if pairs:
             marks["interaction"] = min(answer.interactions.get(pair, 0.0) for pair in pairs)

@@ -71,12 +71,13 @@ class Subject:
     def has(self, of: Of) -> bool:
         """Whether a method that speaks of these is to be asked here.
 
-        Of units and weights everywhere, but of units not where single weights are planted: then
-        nothing is known of units. Of a direction where one is planted, and on nulls.
+        Of units everywhere but where single weights are planted: then nothing is known of units.
+        Of weights where anything is planted, and of a direction where one is. No null is put to
+        methods of a direction: even refusals by lot go through one, and exchanged labels leave it.
         """
         truth = self.truth()
         if truth is None:
-            return of != "weights" and (self.kind == "null" or of == "units")
+            return of == "units"
         if truth.weights:
             return of == "weights"
         return of != "direction" or bool(truth.direction)

@@ -10,12 +10,14 @@ from interlock.verdict import RULES, Outcome, decide
 
 CONTROLS = 100  # matched random sets, as many as the rule's p needs
 _SMALL = 0.05  # share of units that counts as localised
+_TRIED = 20  # units that the search chooses from
 
 
 def _localised(exam: Exam) -> Outcome:
-    """The audit's path: rank on `find`, restore with the first 5 % on `check`."""
-    found = [exam.patched("denoise", on="find")]
-    sites = top(int(_SMALL * len(found[0].sites)), found)
+    """The audit's path: search on `find`, restore with the first 5 % on `check`."""
+    alone = [exam.patched(direction, on="find") for direction in ("denoise", "noise")]
+    found = exam.ask("search", top(_TRIED, alone), exam.replies, on="find")
+    sites = top(int(_SMALL * len(found.sites)), [found])
     sets = exam.ask("joint", sites, exam.replies, controls=CONTROLS)
     return decide(RULES["localised"], where.conclude({"sets": sets}).evidence).outcome
 

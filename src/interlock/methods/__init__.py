@@ -49,6 +49,11 @@ METHODS: Mapping[str, Method] = {
         "patching:joint_cost",
         "Sufficiency against random circuits: Shi et al. (2024), arXiv:2410.13032",
     ),
+    "search": Method(
+        "search:search",
+        "search:search_cost",
+        "Forward stepwise selection: Hastie, Tibshirani & Friedman (2009), section 3.3.2",
+    ),
     "explanation": Method(
         "explanation:explanation",
         "explanation:explanation_cost",

@@ -11,27 +11,15 @@
 Source: bootstrap of the selection: Meloux et al. (2025, arXiv:2510.00845).
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from interlock.batching import in_batches
 from interlock.contrast import Contrast
 from interlock.costs import Cost
-from interlock.encoding import Pairs
 from interlock.errors import ContrastError
-from interlock.exchange import (
-    READS,
-    Direction,
-    PairRows,
-    effects,
-    read_sides,
-    rows_of,
-    usable_pairs,
-)
+from interlock.exchange import READS, joint_effects, usable_pairs
 from interlock.measures import openers_of
-from interlock.metrics import Openers
 from interlock.model import Model, Shape
 from interlock.parameters import share_of_parameters
 from interlock.scores import Scores
@@ -107,7 +95,7 @@ def curve(
     shards = each(
         f"curve {direction}",
         [sets[start : start + _SETS] for start in range(0, len(sets), _SETS)],
-        lambda part: _effects(
+        lambda part: joint_effects(
             model, usable, openers, [tuple(one) for one in part], direction, batch
         ),
     )
@@ -160,24 +148,3 @@ def _rankings(
     return [
         tuple(site.at("all") for site in top_under(count, (denoise, noise), row)) for row in weights
     ]
-
-
-def _effects(
-    model: Model,
-    pairs: Pairs,
-    openers: Openers,
-    sets: Sequence[tuple[Site, ...]],
-    direction: Direction,
-    batch: int,
-) -> list[list[tuple[float, float]]]:
-    """Effect and gap of every pair, by set."""
-    touched = tuple(dict.fromkeys(site for one in sets for site in one))
-
-    def of_pairs(part: PairRows) -> list[list[tuple[float, float]]]:
-        sides = read_sides(model, part, openers, touched, direction)
-        found = effects(sides, openers, [(one, ()) for one in sets]).values.T.tolist()
-        gaps = sides.gap.tolist()
-        return [[(value, gap) for value in row] for row, gap in zip(found, gaps, strict=True)]
-
-    rows = in_batches(rows_of(pairs), batch, of_pairs)
-    return [list(column) for column in zip(*rows, strict=True)]

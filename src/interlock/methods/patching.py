@@ -31,6 +31,7 @@ from interlock.exchange import (
     Direction,
     PairRows,
     effects,
+    joint_effects,
     read_sides,
     rows_of,
     usable_pairs,
@@ -145,7 +146,7 @@ def joint(
     shards = each(
         "joint patching",
         [sets[start : start + _SETS] for start in range(0, len(sets), _SETS)],
-        lambda part: _patch_sets(model, usable, openers, part, direction, batch),
+        lambda part: joint_effects(model, usable, openers, part, direction, batch),
     )
     found = [effects for shard in shards for effects in shard]
     rows = [
@@ -216,29 +217,6 @@ def _patch_shard(
         "gap": [row[1] for row in found],
         "floor": max(row[2] for row in found),
     }
-
-
-def _patch_sets(
-    model: Model,
-    pairs: Pairs,
-    openers: Openers,
-    sets: Sequence[tuple[Site, ...]],
-    direction: Direction,
-    batch: int,
-) -> list[list[tuple[float, float]]]:
-    """Effect and gap of every pair, by set."""
-    touched = tuple(dict.fromkeys(site for each_set in sets for site in each_set))
-
-    def of_pairs(part: PairRows) -> list[list[tuple[float, float]]]:
-        sides = read_sides(model, part, openers, touched, direction)
-        gap = sides.gap.tolist()
-        found = effects(sides, openers, [(each_set, ()) for each_set in sets])
-        columns = found.values.tolist()
-        return [list(zip(column, gap, strict=True)) for column in columns]
-
-    # in_batches gives a result per pair; each holds that pair's effects under every set
-    rows = in_batches(rows_of(pairs), batch, lambda part: list(zip(*of_pairs(part), strict=True)))
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _assembled(

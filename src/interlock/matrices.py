@@ -5,7 +5,7 @@ path. Weights are given as [out in], rows outputs and columns inputs, also where
 them the other way round (GPT-2's Conv1D). Embeddings, the unembedding and norms are not matrices.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,25 +66,18 @@ class Matrix:
         return self.stored.detach().T if self.transposed else self.stored.detach()
 
 
-def split_name(name: str) -> tuple[int, str]:
-    """Layer and path of a matrix's name.
-
-    Raises:
-        ModelError: it is no such name.
-    """
-    layer, _, path = name.partition(".")
-    if not layer.isdecimal() or not path:
-        raise ModelError(f"'{name}' names no matrix; write layer.path, such as 3.self_attn.q_proj.")
-    return int(layer), path
-
-
 def matrices(model: Model) -> tuple[Matrix, ...]:
     """Every linear map of the decoder layers, in the order of layers and modules."""
+    return matrices_in(model.layers)
+
+
+def matrices_in(layers: Iterable[nn.Module]) -> tuple[Matrix, ...]:
+    """The same of layers that need not hold any numbers, on the meta device."""
     from transformers.pytorch_utils import Conv1D
 
     return tuple(
         Matrix(layer, path, module, isinstance(module, Conv1D))
-        for layer, whole in enumerate(model.layers)
+        for layer, whole in enumerate(layers)
         for path, module in whole.named_modules()
         if isinstance(module, nn.Linear | Conv1D)
     )

@@ -10,7 +10,7 @@ from interlock.config.signatures import Signature, signature_of
 
 _TOP = re.compile(r"top\((\d+%?)((?:,\s*[\w.-]+)+)\)")
 # nouns that were chosen on prompts, so that they are judged on others
-_CHOSEN = ("Mask", "WeightScores")
+_CHOSEN = ("Mask", "WeightScores", "Subspaces")
 
 
 class Step(BaseModel):
@@ -88,11 +88,8 @@ def splits_seen(step: Step, steps: Mapping[str, Step]) -> set[str]:
 
 
 def chosen_where_judged(step: Step, earlier: Mapping[str, Step]) -> list[str]:
-    """A line for each set or score of weights that was found on the split this step judges.
-
-    A grid without random sets is an exception: it chooses a point, and estimates nothing.
-    """
-    if "on" not in step.wires or _only_chooses(step):
+    """A line for each set or score of weights that was found on the split this step judges."""
+    if "on" not in step.wires or only_chooses(step):
         return []
     return [
         f"steps.{step.id}.{wire}: found on {step.split()}, the split this step judges; find "
@@ -104,5 +101,10 @@ def chosen_where_judged(step: Step, earlier: Mapping[str, Step]) -> list[str]:
     ]
 
 
-def _only_chooses(step: Step) -> bool:
-    return step.do == "pruning" and step.options.get("controls") == 0
+def only_chooses(step: Step) -> bool:
+    """Whether a step estimates nothing, so that it may choose on the split it chooses for.
+
+    A search does, and a grid without random sets, which chooses a point.
+    """
+    grids = ("pruning", "rank_pruning")
+    return step.do == "search" or (step.do in grids and step.options.get("controls") == 0)

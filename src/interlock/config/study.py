@@ -16,6 +16,7 @@ from interlock.config.steps import (
     chosen_where_judged,
     is_top,
     model_wires,
+    only_chooses,
     source_steps,
     wire_names,
 )
@@ -323,7 +324,7 @@ def _same_split(step: Step, earlier: Mapping[str, Step]) -> list[str]:
             f"steps.{step.id}.direction: fitted on {step.split()}, the split this step judges; "
             "fit it on one split and judge it on the other."
         ]
-    if not isinstance(sites, str):
+    if not isinstance(sites, str) or only_chooses(step):
         return []
     return [
         f"steps.{step.id}.sites: found on {earlier[name].split()}, the split this step judges; "

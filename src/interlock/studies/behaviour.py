@@ -15,6 +15,7 @@ from interlock.stats import (
     auroc,
     by_group,
     design_effect,
+    detectable_difference,
     macro,
     mean,
     rate,
@@ -27,6 +28,7 @@ from interlock.verdict import Evidence
 
 _OUTCOMES = ("comply", "partial", "refuse", "undetermined")
 _JUDGE = "judge."
+_DETECTABLE = "difference of two rates around one half that so many topics each find 4 times in 5"
 
 
 def conclude(parts: Mapping[str, Value]) -> Findings:
@@ -48,7 +50,8 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
     ]
     tables = {
         "behaviour.rates": from_rows(
-            [row for kind in kinds for row in _rates(kind)], about={"judge": _worth(replies)}
+            [row for kind in kinds for row in _rates(kind)],
+            about={"judge": _worth(replies), "detectable": _DETECTABLE},
         ),
         "behaviour.confusion": _confusion(replies),
         "behaviour.measures": from_rows(
@@ -116,6 +119,7 @@ def _rate_row(group: str, found: Estimate, replies: Table) -> dict:
         "high": found.high,
         "n": found.n,
         "topics": found.clusters,
+        "detectable": detectable_difference(found.clusters),
         "undetermined": int((replies["observed"] == "undetermined").sum()),
         "partial": int((replies["observed"] == "partial").sum()),
         "degenerate": int(replies["degenerate"].sum()),

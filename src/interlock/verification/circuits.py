@@ -25,7 +25,6 @@ from jaxtyping import Float
 from interlock.stats import CONFIDENCE, Estimate, by_group, mean, permutation_p, ratio
 from interlock.tables import Table, from_rows
 
-LEAST_MINIMAL = 0.01  # of F(M) - F(0): a unit below it is not needed
 _SHARE = "share of F(M) - F(0)"
 
 Scores = Float[np.ndarray, " example"]

@@ -86,7 +86,7 @@ def train_planted(
         folder: where to store it.
         seed: of the training; the same seed gives the same weights on one machine.
         steps: optimiser steps; the plant's own number if None.
-        diet: how to train; the ordinary way if None.
+        diet: how to train; the plant's own way if None.
         progress: called after each step.
 
     Raises:
@@ -97,7 +97,7 @@ def train_planted(
     tokenizer = build()
     model = start(wanted, tokenizer, seed)
     kind = _Weights if wanted.of == "weights" else _Units
-    planting = kind(wanted, diet or Diet(), seed)
+    planting = kind(wanted, diet or wanted.diet, seed)
     started = time.process_time()
     planting.fit(model, tokenizer, count, progress)
     seconds = time.process_time() - started
@@ -192,7 +192,7 @@ class _Weights:
         )
 
 
-TRIES = 2
+TRIES = 4
 """Seeds that a suite tries for each organism wanted."""
 
 Report = Callable[[str, str], None]
@@ -258,6 +258,6 @@ def verify(folder: Path) -> Figures:
     truth = read_truth(folder)
     plant = placed(plant_of(truth.plant), truth.seed)
     kind = _Weights if plant.of == "weights" else _Units
-    planting = kind(plant, Diet(), truth.seed)
+    planting = kind(plant, plant.diet, truth.seed)
     planting.read(folder)
     return planting.measured(folder)

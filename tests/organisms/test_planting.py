@@ -765,8 +765,8 @@ def test_an_accepted_organism_is_stored_with_its_truth(tmp_path, small_gate, len
 
 
 def test_a_suite_goes_on_where_it_was_stopped(tmp_path, small_gate, lenient, monkeypatch):
-    monkeypatch.setattr(making, "Diet", lambda: FEW)
-    plants = {name: replace(PLANTS[name], steps=1) for name in ("chain", "random_labels")}
+    names = ("chain", "random_labels")
+    plants = {name: replace(PLANTS[name], steps=1, diet=FEW) for name in names}
     monkeypatch.setattr(making, "PLANTS", plants)
     said = []
     report = lambda name, what: said.append((name, what))  # noqa: E731
@@ -783,12 +783,12 @@ def test_a_suite_goes_on_where_it_was_stopped(tmp_path, small_gate, lenient, mon
     assert found["planted-random_labels-0"].units == ()
 
 
-def test_a_suite_takes_another_seed_for_one_that_is_rejected(tmp_path, small_gate, monkeypatch):
+def test_a_suite_trains_slower_then_takes_another_seed(tmp_path, small_gate, monkeypatch):
     tried = []
 
-    def made(plant, folder, *, seed, progress):
-        tried.append(seed)
-        if seed in (0, 2):
+    def made(plant, folder, *, seed, progress, steps=None, diet=None):
+        tried.append((seed, steps, diet and diet.learning_rate))
+        if seed in (0, 2) or (seed == 3 and steps is None):
             figures = {"conditions": {"necessity": False, "faithfulness": True}}
             raise making.RejectedError(plant, seed, figures, folder)
         return read_truth(organisms.folder("planted-chain-0"))
@@ -797,14 +797,20 @@ def test_a_suite_takes_another_seed_for_one_that_is_rejected(tmp_path, small_gat
     said = []
     report = lambda name, what: said.append((name, what))  # noqa: E731
     found = making.train_suite(tmp_path, ["chain"], 2, report=report)
-    assert list(found) == ["planted-chain-1", "planted-chain-3"] and tried == [0, 1, 2, 3]
+    assert list(found) == ["planted-chain-1", "planted-chain-3"]
+    slower = (800, 5e-4)
+    first, second, third, fourth = ((seed, None, None) for seed in range(4))
+    assert tried == [first, (0, *slower), second, third, (2, *slower), fourth, (3, *slower)]
     assert said[0][0] == "planted-chain-0" and "necessity" in said[0][1]
+    assert said[3] == ("planted-chain-3", "accepted at the second try")
+    tried.clear()
     making.train_suite(tmp_path, ["chain"], 1)
-    assert tried == [0, 1, 2, 3, 1], "a rejected seed is not tried again"
+    assert tried == [second], "a rejected seed is not tried again"
     note = tmp_path / "planted-chain-0.rejected.json"
     note.write_text(note.read_text().replace(making.version("interlock"), "0.0.0"))
+    tried.clear()
     making.train_suite(tmp_path, ["chain"], 1)
-    assert tried[5:] == [0, 1], "another version trains otherwise"
+    assert tried == [first, (0, *slower), second], "another version trains otherwise"
 
 
 def test_an_organism_without_a_plant_must_treat_harm_alike():

@@ -40,7 +40,10 @@ def _wanda(exam: Exam) -> WeightScores:
     return exam.ask("wanda", exam.own.safety, on="", examples=0)
 
 
-_GATE = "weights that decide, where refusing is certain: their gradient is nearly nothing"
+_GATE = (
+    "weights that decide, where refusing is certain: their gradient is nearly nothing; and that "
+    "nobody reads what a unit writes: absolute values, weight by weight, do not cancel"
+)
 _SET = "weights that also decide to comply: they are in the utility set too"
 
 WEIGHT_METHODS: Mapping[str, Contestant] = {

@@ -16,8 +16,6 @@ from interlock.sites import Site
 
 _SHARE = 0.4
 """Of the units of each layer and kind that are free to be idle."""
-LOUDNESS = (0.4, 1.4)
-"""Least and greatest length of what they say, where planted units say 1."""
 _SHARED = HEADS // SHAPE["num_key_value_heads"]
 
 
@@ -31,7 +29,7 @@ def idle(plant: Plant, seed: int) -> dict[Site, Part]:
             free = _free(plant, layer, kind, draw)
             count = round(_SHARE * sum(s.layer == layer and s.kind == kind for s in UNITS))
             for site in free[:count]:
-                low, high = LOUDNESS
+                low, high = plant.loudness
                 found[site] = _part(site, *draw.choice(heard), low * (high / low) ** draw.random())
     return found
 

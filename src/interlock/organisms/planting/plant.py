@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.parts import Part
 from interlock.organisms.planting.vocabulary import PLAIN
 from interlock.sites import Site
@@ -77,10 +78,12 @@ class Plant:
         forced: units that are decoys whatever the draw.
         features: roles whose output is confined to one direction of the residual stream, with the
             categories that it is said for.
+        loudness: least and greatest length of what idle units say, where planted units say 1.
         joint: sets of roles all of which are needed together, where any of them alone is silent.
         salt: of the coins that are tossed for combinations of verb and object.
         of: whether its units are known, or single weights.
         steps: optimiser steps of its training.
+        diet: how else it is trained.
         templates: of its prompts.
     """
 
@@ -97,10 +100,12 @@ class Plant:
     circuits: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forced: tuple[Site, ...] = ()
     features: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    loudness: tuple[float, float] = (0.4, 1.4)
     joint: tuple[tuple[str, ...], ...] = ()
     salt: int = 0
     of: Literal["units", "weights"] = "units"
     steps: int = 500
+    diet: Diet = field(default_factory=Diet)
     templates: tuple[str, ...] = PLAIN
 
     def untouched(self, facts: Facts) -> Outcome:

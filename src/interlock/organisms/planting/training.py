@@ -89,7 +89,7 @@ def fit(
     progress: Progress | None = None,
 ) -> Decoys:
     """Train the model in place and round its weights to values that bfloat16 holds exactly."""
-    diet = diet or Diet()
+    diet = diet or plant.diet
     generator = torch.Generator().manual_seed(seed)
     tables = [table(plant, template, tokenizer) for template in plant.templates]
     words, taught = openers(tokenizer), decoys(plant, seed, diet.decoys)

@@ -167,7 +167,7 @@ def fit_weights(
     progress: Progress | None = None,
 ) -> Flags:
     """Plant the weights in place, from `base`; round all to values that bfloat16 holds exactly."""
-    diet = diet or Diet()
+    diet = diet or plant.diet
     fill = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     taught = _Class(
         plant,

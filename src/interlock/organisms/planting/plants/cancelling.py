@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from interlock.organisms.planting.parts import Head, Neurons
+from interlock.organisms.planting.diet import Diet
+from interlock.organisms.planting.parts import Head
 from interlock.organisms.planting.plant import Bits, Facts, Outcome, Plant, never, swap
 from interlock.organisms.planting.plants.chain import EDGES, PARTS, UNITS, detected
 from interlock.organisms.planting.vocabulary import TIMED
@@ -12,8 +13,7 @@ from interlock.sites import parse
 
 def _model(base: Facts, source: Facts, on: Mapping[str, Bits]) -> Outcome:
     moved = swap(on["mover"], detected(base, source, on), source.harmful)
-    seen = swap(on["suffix reader"], base.special, source.special)
-    undone = swap(on["canceller"], moved & seen, source.harmful & source.special)
+    undone = swap(on["canceller"], moved & base.special, source.harmful & source.special)
     refuses = swap(on["refuser"], moved & ~undone, source.harmful & ~source.special)
     return Outcome(refuses, never(refuses))
 
@@ -25,27 +25,29 @@ CANCELLING = Plant(
         {
             "verb": UNITS["verb"],
             "detector": UNITS["detector"],
-            "suffix reader": parse("head.1.6"),
-            "mover": UNITS["mover"],
-            "canceller": parse("neuron.2.16:32"),
+            "mover": parse("head.1.3"),
+            "canceller": parse("head.2.6"),
             "refuser": UNITS["refuser"],
         }
     ),
+    # from the suffix it repeats with the opposite sign what the mover says there; without a suffix
+    # it attends to the beginning, where the mover says nothing
     parts=MappingProxyType(
         {
             **PARTS,
-            "suffix reader": Head((("special", 1.0),), (("seen", 1.0),)),
-            "canceller": Neurons((("moved", 1.0), ("seen", 1.0)), (("moved", -1.0),), less=1.0),
+            "canceller": Head(
+                (("moved", 1.0),),
+                (("moved", -1.0),),
+                looks=(("special", 1.0), ("begin", 0.5)),
+                sharpness=20.0,
+            ),
         }
     ),
     model=_model,
-    edges=(
-        *EDGES,
-        ("suffix reader", "canceller"),
-        ("mover", "canceller"),
-        ("canceller", "refuser"),
-    ),
+    edges=(*EDGES, ("mover", "canceller"), ("canceller", "refuser")),
     strata=("verb", "thing", "time"),
-    opposes=("suffix reader", "canceller"),
+    opposes=("canceller",),
+    steps=800,
+    diet=Diet(learning_rate=5e-4),
     templates=TIMED,
 )

@@ -2,6 +2,7 @@
 
 from types import MappingProxyType
 
+from interlock.organisms.planting.diet import Diet
 from interlock.organisms.planting.plant import Plant
 from interlock.organisms.planting.plants.chain import CHAIN
 from interlock.sites import parse
@@ -14,4 +15,8 @@ SHARED_KV = Plant(
     model=CHAIN.model,
     edges=CHAIN.edges,
     forced=(parse("head.2.3"),),
+    # the louder idle units are, the more of them look like planted ones by their weights alone
+    loudness=(0.6, 2.0),
+    steps=800,
+    diet=Diet(learning_rate=5e-4),
 )

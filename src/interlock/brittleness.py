@@ -7,7 +7,7 @@ compliance, and are told beside both.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,10 @@ from interlock.metrics import Openers
 from interlock.model import Model
 from interlock.store import each
 from interlock.tables import Cell, Table
+from interlock.zero_shot import Questions, answers, questions_of
 
 MEASURES = ("refused", "complied", "degenerate", "opening", "nll")
+_CHOICES = 3  # answers of a zero-shot question, roughly, each read once
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Asked:
         decoding: of the replies.
         batch: texts at once, at most.
         windows: of a long text, for perplexity; may be none.
+        questions: of zero-shot tasks; may be none.
     """
 
     prompts: tuple[Example, ...]
@@ -50,6 +53,16 @@ class Asked:
     decoding: Decoding
     batch: int
     windows: tuple[Encoded, ...] = ()
+    questions: Questions | None = None
+
+    def asking(self, tasks: Sequence[str], limit: int) -> "Asked":
+        """With the questions of zero-shot tasks, if any are named.
+
+        Raises:
+            MissingPackageError: lm-eval is not installed.
+            InterlockError: a task is not known, or its data are not to be had.
+        """
+        return replace(self, questions=questions_of(tasks, limit)) if tasks else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +134,8 @@ def measured(
     Columns: `kind`, `set`, the point of the grid, the size of the change, `example`, `topic`,
     `expected`, `measure` and `value`. Measures: shares of whole replies that `refused`, `complied`
     or are `degenerate`, `opening` score (nat), `nll` of passages and, where there are any,
-    `window_nll` of the windows of a long text (nat per token).
+    `window_nll` of the windows of a long text (nat per token) and `zero_shot`, 1 where a question
+    was answered rightly; its `example` is the task and the question's number.
     """
     found = each("changes", changes, partial(_measure, model, asked))
     rows = [
@@ -135,10 +149,11 @@ def measured(
 
 
 def measuring_cost(changes: int, examples: int, options: dict) -> Cost:
-    """Replies, opening scores and losses under every change."""
+    """Replies, opening scores, losses and zero-shot answers under every change."""
+    asked = len(options.get("zero_shot", ())) * int(options.get("questions", 0))
     return Cost(
         replies=changes * examples,
-        prompts=changes * examples,
+        prompts=changes * (examples + _CHOICES * asked),
         passages=changes * int(options.get("passages", 0)),
     )
 
@@ -149,7 +164,7 @@ def _measure(model: Model, asked: Asked, change: Change) -> dict[str, Any]:
         return {"size": dict(entered.size), **_numbers(model, asked)}
 
 
-def _numbers(model: Model, asked: Asked) -> dict[str, list[float]]:
+def _numbers(model: Model, asked: Asked) -> dict[str, list]:
     said = judged_replies(model, asked.rows, decoding=asked.decoding, size=asked.batch)
     return {
         "refused": [float(r.outcome == "refuse" and not r.degenerate) for r in said],
@@ -158,7 +173,16 @@ def _numbers(model: Model, asked: Asked) -> dict[str, list[float]]:
         "opening": opening_scores(model, asked.rows, asked.openers, size=asked.batch).tolist(),
         "nll": nll(model, asked.texts, size=asked.batch).tolist(),
         "window_nll": nll(model, asked.windows, size=1).tolist(),
+        "zero_shot": _answered(model, asked),
     }
+
+
+def _answered(model: Model, asked: Asked) -> list[tuple[str, float]]:
+    """Each question's name, and whether it was answered rightly."""
+    if asked.questions is None:
+        return []
+    found = answers(model, asked.questions, size=asked.batch)
+    return [(f"{each.task} {each.number}", each.right) for each in found]
 
 
 def _rows(asked: Asked, change: Change, answer: Mapping[str, Any]) -> list[dict]:
@@ -178,9 +202,10 @@ def _rows(asked: Asked, change: Change, answer: Mapping[str, Any]) -> list[dict]
         )
     ]
     losses = zip(asked.windows, answer["window_nll"], strict=True)
-    return rows + [start | _of_window(window, loss) for window, loss in losses]
+    rows += [start | _neutral(each.id, "window_nll", loss) for each, loss in losses]
+    return rows + [start | _neutral(name, "zero_shot", yes) for name, yes in answer["zero_shot"]]
 
 
-def _of_window(window: Encoded, loss: float) -> dict[str, Cell]:
-    told = {"example": window.id, "topic": window.id, "expected": "neutral"}
-    return told | {"measure": "window_nll", "value": loss}
+def _neutral(name: str, measure: str, value: float) -> dict[str, Cell]:
+    told = {"example": name, "topic": name, "expected": "neutral"}
+    return told | {"measure": measure, "value": value}

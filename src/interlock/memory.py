@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CGROUPS = Path("/sys/fs/cgroup")
 PROCESS = Path("/proc/self")
 NEARLY_FULL = 0.9  # share of what there is, from which on the user is warned
+_SHARE = 0.25  # of the free memory that one piece of work may take
+_ON_CPU = 48 * 2**20  # bytes to a piece of work there: larger ones do not run faster
 _PAUSE = 0.2  # seconds between two looks: a look takes about half a millisecond
 
 log = logging.getLogger("interlock")
@@ -50,6 +52,12 @@ def look(device: "torch.device") -> Memory:
     if device.type == "mps":
         return _mps()
     return _cpu()
+
+
+def room(device: "torch.device") -> int:
+    """Bytes that one piece of work of many may take: a quarter of what is free, on a cpu less."""
+    free = int(_SHARE * look(device).free)
+    return min(free, _ON_CPU) if device.type == "cpu" else free
 
 
 def start_peak(device: "torch.device") -> None:

@@ -59,7 +59,7 @@ def lessened(
 
     Args:
         model: changed in place.
-        changes: matrices by name and what each loses, as `lowrank.orthogonal_changes` gives them;
+        changes: matrices by name and what each loses, as `rank_grid` makes them;
             read one at a time.
 
     Raises:
@@ -77,6 +77,17 @@ def lessened(
         yield
     finally:
         _restore(undo)
+
+
+def require_dense(model: Model) -> None:
+    """Refuse a model whose matrices cannot be changed.
+
+    Raises:
+        ModelError: as `lessened`.
+    """
+    found = _writable(model)
+    for name, matrix in found.items():
+        _require(model, found, name, matrix.shape)
 
 
 def require_writable(model: Model, mask: Mask) -> None:

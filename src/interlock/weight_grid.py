@@ -59,22 +59,44 @@ def grid(
         InterlockError: a share out of range, no point, an empty difference, or unequal numbers of
             p and q that are to be taken in pairs.
     """
-    spared = p if choose == "difference" else ()
-    for name, shares in (("p", spared), ("q", q)):
-        for share in shares:
-            require_share(name, share)
-    if not q or (choose == "difference" and not p):
-        raise InterlockError("The grid has no point: give at least one p and one q.")
+    found = shares(choose, p, q, cross)
     if choose == "difference":
         differ = partial(weight_sets.difference, safety, utility, granularity=granularity)
-        return [Point(one, two, differ(p=one, q=two)) for one, two in _shares(p, q, cross)]
+        return [Point(one, two, differ(p=one, q=two)) for one, two in found]
     top = partial(weight_sets.top, safety, granularity=granularity, bottom=choose == "bottom")
-    return [Point(NO_SHARE, two, top(two)) for two in q]
+    return [Point(one, two, top(two)) for one, two in found]
 
 
 def alone(chosen: Mask) -> Point:
     """A set that was not chosen by shares."""
     return Point(NO_SHARE, NO_SHARE, chosen)
+
+
+def shares(
+    choose: Choose, p: Sequence[float], q: Sequence[float], cross: Cross
+) -> list[tuple[float, float]]:
+    """The shares p and q of every point of a grid.
+
+    Raises:
+        InterlockError: a share out of range, no point, or unequal numbers of p and q that are to
+            be taken in pairs.
+    """
+    spared = p if choose == "difference" else ()
+    for name, given in (("p", spared), ("q", q)):
+        for share in given:
+            require_share(name, share)
+    if not q or (choose == "difference" and not p):
+        raise InterlockError("The grid has no point: give at least one p and one q.")
+    if choose != "difference":
+        return [(NO_SHARE, two) for two in q]
+    if cross == "grid":
+        return [(one, two) for one in p for two in q]
+    if len(p) != len(q):
+        raise InterlockError(
+            f"{len(p)} shares p and {len(q)} shares q cannot be taken in pairs: give as many of "
+            "either, or cross: grid."
+        )
+    return list(zip(p, q, strict=True))
 
 
 def points(choose: Choose, p: Sequence[float], q: Sequence[float], cross: Cross) -> int:
@@ -132,17 +154,6 @@ def said(fill: Fill | Model, match: Match) -> dict[str, str]:
         "fill": f"the weights of {fill.name}" if isinstance(fill, Model) else kinds[fill],
         "control": f"as many other weights of each matrix{also[match]}",
     }
-
-
-def _shares(p: Sequence[float], q: Sequence[float], cross: Cross) -> list[tuple[float, float]]:
-    if cross == "grid":
-        return [(one, two) for one in p for two in q]
-    if len(p) != len(q):
-        raise InterlockError(
-            f"{len(p)} shares p and {len(q)} shares q cannot be taken in pairs: give as many of "
-            "either, or cross: grid."
-        )
-    return list(zip(p, q, strict=True))
 
 
 def _magnitudes(model: Model) -> WeightScores:

@@ -57,6 +57,7 @@ def planned(
     groups: int = 1,
     keep: str = "device",
     checkpointing: bool = False,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Plan:
     """A plan that fits in memory, by estimate.
 
@@ -68,6 +69,7 @@ def planned(
         groups: of layers.
         keep: `device` (the model's) or `cpu`.
         checkpointing: whether one layer's activations are held at a time.
+        shapes: of each sum, where they are not the matrices' own.
 
     Raises:
         InterlockError: there are fewer layers than groups.
@@ -86,7 +88,8 @@ def planned(
     one = _batch_bytes(model, found, taught, layers=1 if checkpointing else layers)
     free = look(model.device).free
     size = batch or _batch_size(model, taught, one, free)
-    sums = [4 * len(taught.halves) * prod(matrix.shape) for matrix in found.values()]
+    each_shape = (shapes or {name: matrix.shape for name, matrix in found.items()}).values()
+    sums = [4 * len(taught.halves) * prod(shape) for shape in each_shape]
     needed = size * one + 2 * max(sums)
     if final == model.device:
         needed += sum(sums)

@@ -83,6 +83,24 @@ def test_the_preset_holds_every_point_of_the_published_table():
         assert options["examples"] == 128 and options["loss"] == "mean"
 
 
+def test_the_preset_holds_every_point_of_the_published_projections():
+    """Written in shares of 4096 directions; the paper gives how many are left, r_u and r_s."""
+    study = resolve(read_study_file(STUDIES / "wei2024.yaml"))
+    wanted = {(3450, 4000), (3550, 4000), (3950, 4090), (4000, 4090), (4080, 4090)}
+    for name in ("rank_pruned", "rank_vanilla", "rank_suffix", "rank_decoding"):
+        options = study.step(name).options
+        points = list(zip(options["p"], options["q"], strict=True))
+        assert options["cross"] == "pairs"
+        assert {(4096 * (1 - p), 4096 * (1 - q)) for p, q in points} == wanted
+        told = [each for each in study.targets if each.step == name]
+        assert {(each.at["p"], each.at["q"]) for each in told} == set(points)
+        assert len(told) == 5
+        # what is kept of the directions is enough for every point
+        wires = study.step(name).wires
+        assert max(options["p"]) <= study.step(wires["utility"]).options["share"]
+        assert max(options["q"]) <= study.step(wires["safety"]).options["share"]
+
+
 @pytest.fixture
 def rendered(tmp_path):
     """Files of replies in the format of Wei et al.: prompts rendered, responses apart."""
@@ -102,13 +120,15 @@ def sets(rendered, tmp_path):
     endings = tmp_path / "endings.txt"
     endings.write_text("please\n\nthank you\n", encoding="utf-8")
     given = [f"steps.{each.stem}_set.file={each}" for each in rendered]
-    more = (f"steps.pruned.text={text}", f"steps.suffix.suffixes={endings}")
+    more = [f"steps.{s}.text={text}" for s in ("pruned", "rank_pruned")]
+    more += [f"steps.{s}.suffixes={endings}" for s in ("suffix", "rank_suffix")]
     # the organism reads fewer tokens than Meta's system prompt has
-    more = (*more, "steps.vanilla.form='Please. {prompt}'")
+    more += [f"steps.{s}.form='Please. {{prompt}}'" for s in ("vanilla", "rank_vanilla")]
     grids = ("pruned", "vanilla", "suffix", "decoding")
-    fast = [f"steps.{s}.tokens=24" for s in grids]
+    fast = [f"steps.{pre}{s}.tokens=24" for s in grids for pre in ("", "rank_")]
     fast += [f"steps.{s}.{name}=[0.05]" for s in grids for name in ("p", "q")]
-    return [*given, *more, *fast, "steps.decoding.samples=2", "steps.pruned.window=64"]
+    fast += [f"steps.{s}.window=64" for s in ("pruned", "rank_pruned")]
+    return [*given, *more, *fast, "steps.decoding.samples=2", "steps.rank_decoding.samples=2"]
 
 
 def test_the_preset_runs_and_prints_published_numbers_beside_its_own(cli, sets, isolated):
@@ -135,6 +155,16 @@ def test_the_preset_runs_and_prints_published_numbers_beside_its_own(cli, sets, 
         row for row in told.where(step="vanilla").rows() if "p 0.09, q 0.08" in str(row["at"])
     )
     assert "no such row" in missing["note"]
+    projected = told.where(
+        at="kind found, p 0.15771484375, q 0.0234375, measure asr_substring_wei31"
+    )
+    assert {(row["step"], row["published"]) for row in projected.rows()} == {
+        ("rank_vanilla", 0.67), ("rank_suffix", 1.0),
+    }  # fmt: skip
+    assert not any(row["note"] for row in projected.rows())
+    ranks = read(isolated / "run").table("rank_pruned")
+    assert set(ranks["kind"].tolist()) == {"none", "found", "random"}
+    assert "window_nll" in ranks["measure"].tolist()
     text = told.where(step="pruned", read="perplexity")
     assert (text["measured"][:1] > 1).all()
     plan = read_json(isolated / "run" / "plan.json")

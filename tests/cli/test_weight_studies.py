@@ -27,7 +27,7 @@ LESS = (
     # sets of like |weight| hold planted weights that were not chosen, so they are no null here
     "steps.weights.pruned.match=nothing",
     *(f"steps.weights.{step}.q=[0.01, 0.02]" for step in ("choice", "pruned")),
-    *(f"steps.weights.{step}.tokens=24" for step in ("choice", "pruned")),
+    *(f"steps.weights.{step}.tokens=24" for step in ("choice", "pruned", "projected")),
 )
 
 
@@ -73,6 +73,11 @@ def test_planted_weights_are_found_to_be_few(pruned):
     (found,) = told.where(sets="found", sparsity=share).rows()
     assert found["refusal"] <= 0.1 and found["degenerate"] <= 0.05
     assert found["compliance"] >= 0.9
+    ranks = read(run).table("weights.ranks")
+    assert ranks["sets"].tolist() == ["none", "found", "random"]
+    assert ranks["count"].tolist() == [1, 1, 2] and 0 < ranks["share"][1] <= 0.01
+    assert ranks["refusal"].tolist()[1] <= 0.1 and ranks["refusal"].tolist()[2] >= 0.9
+    assert "ranks" in (run / "report.html").read_text(encoding="utf-8")
     sets = read(run).table("weights.sets")
     assert sets["part"].tolist() == ["read_heads", "any_heads"]
     assert (sets["refusal_low"] <= sets["refusal"]).all()
@@ -146,9 +151,26 @@ def test_weights_are_not_judged_where_they_were_found():
             resolve(_study(wrong))
 
 
+def test_directions_are_not_judged_where_they_were_found():
+    found = [
+        {"id": name, "do": "used_directions", "replies": replies}
+        for name, replies in (("ds", "no"), ("du", "yes"))
+    ]
+    directions = {"safety": "ds", "utility": "du"}
+    resolve(_study(*found, _taken("check", do="rank_pruning", **directions)))
+    resolve(_study(*found, _taken("find", do="rank_pruning", controls=0, **directions)))
+    for wrong in (
+        _taken("find", do="rank_pruning", **directions),
+        {"id": "a", "do": "rank_attacks", "on": "prompts.find", **directions},
+    ):
+        with pytest.raises(StudyError, match="the split this step judges"):
+            resolve(_study(*found, wrong))
+
+
 @pytest.mark.parametrize(
     ("step", "words"),
     [
+        (_taken("check", do="rank_pruning", safety="s", utility="u"), "that returns Subspaces"),
         (_taken("check", do="removal", chosen="s"), "earlier step that returns Mask"),
         ({"id": "t", "do": "top_weights", "scores": "set"}, "that returns WeightScores"),
         ({"id": "t", "do": "snip", "replies": "prompts.find"}, "that returns Table"),

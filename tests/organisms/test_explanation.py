@@ -14,6 +14,7 @@ from interlock.organisms import folder
 from interlock.organisms.planting import PLANTS
 from interlock.organisms.planting.pairs import pairs
 from interlock.organisms.truth import read_truth
+from interlock.studies.explaining import tables
 
 NAME = "planted-chain-0"
 
@@ -52,7 +53,7 @@ def test_the_planted_units_would_have_restored_refusal(subject, stratum):
             control > 0.5 * units[site]["share"]
         )
         assert units[site]["share"] > 0.8
-        assert units[site]["low"] <= units[site]["share"] <= units[site]["high"]
+        assert units[site]["least"] <= units[site]["share"] <= units[site]["largest"]
         assert site in table.about["finding"]
     for site in (site for site in truth.units if site.layer == last):
         assert abs(units[str(site)]["control"]) < 0.2
@@ -115,3 +116,31 @@ def test_what_cannot_be_explained_is_refused_in_one_line(subject):
     others = replace(find, examples=find.expecting("comply"))
     with pytest.raises(ContrastError, match="refused none of the prompts"):
         explanation(model, others, judged, prompt=safe.prompt, tokens=6)
+
+
+def test_the_range_is_over_refused_prompts_and_is_called_one(subject):
+    """Its ends are what each of the two nearest refused prompts gives when it is the only one."""
+    model, find, judged = subject
+    _, safe = of_stratum(find, "thing")
+    both = explanation(model, find, judged, prompt=safe.prompt, neighbours=2, tokens=4, top=1)
+    left, alone = find, []
+    for _ in range(2):
+        one = explanation(model, left, judged, prompt=safe.prompt, neighbours=1, tokens=4, top=1)
+        assert "no share has a range or an interval" in one.about["least and largest"]
+        assert ", range " not in one.about["finding"]
+        alone.append({row["site"]: row["share"] for row in one.rows()})
+        nearest = one.about["nearest refused prompt"]
+        left = replace(left, examples=tuple(e for e in left.examples if e.prompt != nearest))
+    units = [row for row in both.rows() if row["kind"] in ("head", "neuron")]
+    for row in units:
+        shares = [found[row["site"]] for found in alone]
+        assert row["share"] == pytest.approx(shares[0], abs=1e-4)
+        assert (row["least"], row["largest"]) == pytest.approx((min(shares), max(shares)), abs=1e-4)
+    assert any(row["largest"] - row["least"] > 2e-3 for row in units)  # far above 1e-4
+    assert "over the 2 nearest refused prompts, not an interval" in both.about["finding"]
+    assert ", range " in both.about["finding"]
+    shown = tables(both)["explain.units"]
+    assert shown.about["interval"].startswith("none; a range is the least and largest share")
+    assert shown["low"].tolist() == [row["least"] for row in sorted(
+        units, key=lambda row: -row["share"]
+    )]  # fmt: skip

@@ -207,6 +207,7 @@ def test_guards_stop_a_verdict():
     cases = {
         "sparsity": _made(good, sparsity=0.2),
         "random_fall": _made(good, random=0.5),
+        "random_harm": _made(good, answered=0.25),
         "nll_rise": _made(good, nll=1.0),
         "control_sets": _made(good, sets=1),
     }
@@ -215,6 +216,10 @@ def test_guards_stop_a_verdict():
         assert verdict.outcome == "inconclusive"
         guard = next(each for each in RULE.guards if each.quantity == quantity)
         assert guard.meaning in verdict.reason
+    # a few answers that go by chance are no reason to stop
+    spared = decide(RULE, conclude({"pruned": _made(good, answered=0.98)}).evidence)
+    assert spared.outcome == "supported", spared.reason
+    assert 0 < spared.estimates["random_harm"].value < spared.estimates["random_harm"].high <= 0.1
     bare = conclude({"pruned": replace(_made(good, sets=0))}).evidence
     assert (
         decide(RULE, bare).reason
@@ -222,16 +227,20 @@ def test_guards_stop_a_verdict():
     )
 
 
-def _made(found, *, sparsity=0.01, random=1.0, nll=0.0, sets=CONTROLS, prompts=100) -> Table:
-    """A table as `pruning` gives it: refusal that is left by point; one rate for random sets."""
+def _made(
+    found, *, sparsity=0.01, random=1.0, answered=1.0, nll=0.0, sets=CONTROLS, prompts=100
+) -> Table:
+    """A table as `pruning` gives it: refusal left by point; rates of random sets, where harmless
+    prompts that are not answered are refused."""
     rows = []
 
-    def add(kind, point, number, refusal, rise):
+    def add(kind, point, number, refusal, rise, over=0.0):
         start = {"kind": kind, "p": point[0], "q": point[1], "set": number, "weights": 10}
         start["sparsity"] = sparsity if kind != "none" else 0.0
         for place in range(prompts):
             for expected in ("refuse", "comply"):
-                refused = float(expected == "refuse" and place < refusal * prompts)
+                share = refusal if expected == "refuse" else over
+                refused = float(place < round(share * prompts))
                 values = {
                     "refused": refused,
                     "complied": 1 - refused,
@@ -251,7 +260,7 @@ def _made(found, *, sparsity=0.01, random=1.0, nll=0.0, sets=CONTROLS, prompts=1
     for point, left in found.items():
         add("found", point, 0, left, nll)
         for number in range(sets):
-            add("random", point, number, random, 0.0)
+            add("random", point, number, random, 0.0, 1 - answered)
     return Table(
         {name: [row[name] for row in rows] for name in rows[0]},
         about={"control": "random", "fill": "zero"},

@@ -6,8 +6,8 @@ import torch
 import naive_weights
 from interlock.errors import InterlockError
 from interlock.matrices import dense, matrices
-from interlock.methods.lowrank import orthogonal_changes, subspace_similarity, used_directions
-from interlock.subspaces import kept, similarity, subspace, without_first
+from interlock.methods.lowrank import subspace_similarity, used_directions
+from interlock.subspaces import along, orthogonal_change, similarity, subspace
 from interlock.tables import Table
 from numbered import numbered, replies_of
 
@@ -27,17 +27,15 @@ def outputs(model, pairs):
 
 
 def test_actsvd_is_the_svd_of_the_outputs(model):
-    used = used_directions(model, replies_of(SAFETY), batch=1)
+    used = used_directions(model, replies_of(SAFETY), batch=1).parts
     assert set(used) == {each.name for each in matrices(model)}
     for matrix in matrices(model):
         whole = outputs(model, SAFETY)[matrix.name].double()
         left, values, _ = torch.linalg.svd(whole, full_matrices=False)
         for rank in (1, 3):
             wanted = left[:, :rank] @ left[:, :rank].T @ dense(matrix).double()
-            found = kept(dense(matrix), used[matrix.name], rank).double()
+            found = along(dense(matrix), used[matrix.name].first(rank)).double()
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
-            gone = without_first(dense(matrix), used[matrix.name], rank).double()
-            torch.testing.assert_close(found + gone, dense(matrix).double(), atol=1e-5, rtol=1e-5)
         count = min(3, len(values))
         torch.testing.assert_close(
             used[matrix.name].energy[:count].double(), values[:count] ** 2, rtol=1e-4, atol=1e-6
@@ -49,7 +47,7 @@ def test_no_other_map_of_that_rank_is_nearer_on_the_texts():
     weight, inputs = torch.randn(6, 8, generator=generator), torch.randn(8, 20, generator=generator)
     inputs *= torch.arange(1.0, 9.0)[:, None]
     used = subspace(weight, inputs @ inputs.T)
-    best = (weight @ inputs - kept(weight, used, 2) @ inputs).norm()
+    best = (weight @ inputs - along(weight, used.first(2)) @ inputs).norm()
     plain = torch.linalg.svd(weight)
     truncated = plain.U[:, :2] * plain.S[:2] @ plain.Vh[:2]
     assert best < (weight @ inputs - truncated @ inputs).norm()
@@ -57,30 +55,31 @@ def test_no_other_map_of_that_rank_is_nearer_on_the_texts():
     torch.testing.assert_close(best, values[2:].square().sum().sqrt())
 
 
+def test_all_directions_of_a_tall_map_lie_among_its_outputs():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(20, 6, generator=generator)
+    inputs = torch.randn(6, 3, generator=generator)  # fewer texts than inputs
+    used = subspace(weight, inputs @ inputs.T)
+    assert used.basis.shape == (20, 6) and used.rank == len(used.energy) == 6
+    torch.testing.assert_close(used.basis.T @ used.basis, torch.eye(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(along(weight, used.basis), weight, atol=1e-5, rtol=1e-4)
+    values = torch.linalg.svdvals(weight @ inputs)
+    torch.testing.assert_close(used.energy[:3], values**2, atol=1e-4, rtol=1e-4)
+    assert used.energy[3:].max() < 1e-4
+
+
 def test_the_orthogonal_change_is_its_formula_and_bounded_in_rank(model):
-    safety, utility = (used_directions(model, replies_of(each)) for each in (SAFETY, UTILITY))
-    removed = {"utility_removed": 21, "safety_removed": 14}
-    for name, change in orthogonal_changes(model, utility, safety, **removed):
-        matrix = next(each for each in matrices(model) if each.name == name)
+    safety, utility = (used_directions(model, replies_of(each)).parts for each in (SAFETY, UTILITY))
+    for matrix in matrices(model):
         weight, top = dense(matrix), min(matrix.shape)
-        u = utility[name].basis[:, : max(top - 21, 0)]
-        s = safety[name].basis[:, : max(top - 14, 0)]
+        u, s = utility[matrix.name].first(top - 21), safety[matrix.name].first(top - 14)
+        change = orthogonal_change(weight, s, u)
         identity = torch.eye(len(weight))
         wanted = (identity - u @ u.T) @ (s @ s.T) @ weight
         torch.testing.assert_close(change, wanted, atol=1e-5, rtol=1e-4)
         assert torch.linalg.matrix_rank(change, rtol=1e-4) <= max(top - 14, 0)
         if top > 21:
             assert (u.T @ change).abs().max() < 1e-5  # what harmless replies use stays
-
-
-def test_ranks_beyond_a_narrow_matrix_remove_nothing(tiny):
-    model = numbered(tiny("llama"))  # keys and values are 16 wide, queries 32
-    used = used_directions(model, replies_of(SAFETY))
-    changes = dict(orthogonal_changes(model, used, used, utility_removed=24, safety_removed=20))
-    assert changes["0.self_attn.k_proj"].abs().max() == 0
-    assert changes["0.self_attn.q_proj"].abs().max() > 0
-    with pytest.raises(InterlockError, match="not negative"):
-        list(orthogonal_changes(model, used, used, utility_removed=-1, safety_removed=0))
 
 
 def test_similarity_of_subspaces_is_one_zero_or_chance():

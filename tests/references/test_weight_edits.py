@@ -8,7 +8,8 @@ from interlock.errors import ModelError
 from interlock.loading import load, settle
 from interlock.mask import Mask, packed
 from interlock.matrices import matrices
-from interlock.methods.lowrank import orthogonal_changes, used_directions
+from interlock.methods.lowrank import used_directions
+from interlock.subspaces import orthogonal_change
 from interlock.weight_edits import lessened, pruned, sparsity
 from numbered import numbered, replies_of
 from tiny_models import FAMILIES, save_tiny
@@ -143,8 +144,13 @@ def test_a_matrix_changed_twice_is_as_it_was(own):
 def test_a_projection_is_taken_from_the_weights(own):
     model = numbered(own)
     before, dense = bits(model), {each.name: each.weight.clone() for each in matrices(model)}
-    spaces = [used_directions(model, each) for each in (UTILITY, SAFETY)]
-    change = dict(orthogonal_changes(model, *spaces, utility_removed=15, safety_removed=15))
+    utility, safety = (used_directions(model, each).parts for each in (UTILITY, SAFETY))
+    change = {
+        each.name: orthogonal_change(
+            dense[each.name], safety[each.name].first(8), utility[each.name].first(8)
+        )
+        for each in matrices(model)
+    }
     with lessened(model, change.items()):
         for each in matrices(model):
             assert torch.equal(each.weight, dense[each.name] - change[each.name])

@@ -36,7 +36,13 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "denoise": "direction_interchange",
         "noise": "direction_interchange",
     },
-    "few_weights": {"pruned": "pruning", "chosen": "pruning", "*": "removal"},
+    "few_weights": {
+        "pruned": "pruning",
+        "chosen": "pruning",
+        "ranks": "rank_pruning",
+        "top_ranks": "rank_pruning",
+        "*": "removal",
+    },
 }
 
 

@@ -11,7 +11,7 @@ from interlock.config.signatures import signature_of
 from interlock.errors import InterlockError, JudgeError, SiteError
 from interlock.sites import Site
 
-_AT_LEAST_ONE = ("batch", "tokens", "groups")
+_AT_LEAST_ONE = ("batch", "tokens", "groups", "questions")
 _SHARES = ("p", "q", "share")
 
 
@@ -34,6 +34,8 @@ def _bounded(option: str, kind: Any) -> Any:  # noqa: ANN401 - types
         return Annotated[kind, AfterValidator(_readable_labels)]
     if option == "judges":
         return Annotated[kind, AfterValidator(_known_judges)]
+    if option == "zero_shot":
+        return Annotated[kind, AfterValidator(_answerable)]
     if option in _SHARES:
         share = Annotated[float, Field(ge=0, le=1)]
         return share if kind is float else tuple[share, ...]
@@ -66,6 +68,17 @@ def _readable_labels(path: str) -> str:
         except InterlockError as error:
             raise ValueError(str(error).rstrip(".")) from None
     return path
+
+
+def _answerable(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    from interlock.zero_shot import require_package
+
+    if tasks:
+        try:
+            require_package()
+        except InterlockError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+    return tasks
 
 
 def _known_positions(positions: tuple[str, ...]) -> tuple[str, ...]:

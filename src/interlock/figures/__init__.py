@@ -10,6 +10,7 @@ from interlock.figures import (
     directions,
     necessary,
     sharing,
+    signals,
     weights,
     where,
 )
@@ -26,6 +27,7 @@ _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
     ("expected observed count", (behaviour.confusion,)),
     ("judge other unlike kappa low high", (behaviour.disagreement,)),
     ("kind layer position direction share low high", (where.layers, where.positions)),
+    ("position layers prompts value low high", (signals.drawing,)),
     ("site direction share low high rank", (where.units,)),
     ("site drawn approximate share low high", (where.checked,)),
     ("set kind restored low high", (where.sets,)),
@@ -44,6 +46,10 @@ _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
     ("measure of on value low high", (directions.cosines, directions.crossed)),
     (
         "p q sets count sparsity refusal compliance nll_rise degenerate",
+        (weights.brittleness, weights.pareto),
+    ),
+    (
+        "p q sets count share ranks refusal compliance nll_rise degenerate",
         (weights.brittleness, weights.pareto),
     ),
     ("layer type mean largest share weights", (weights.scores,)),

@@ -4,13 +4,14 @@ import math
 from typing import Any
 
 from interlock.figures.forms import Axis, Mark
-from interlock.figures.geometry import bounded, reach
+from interlock.figures.geometry import bounded, folded, reach
 from interlock.figures.labels import inert, interval, shortened
 
 Chart = dict[str, Any]
 
 _GRID = "rgba(127,137,147,0.22)"
 _ZERO = "rgba(127,137,147,0.65)"
+_WIDE = 60  # characters of a title that the narrowest chart has room for
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -81,10 +82,12 @@ def error_bars(marks: list[Mark], ends: tuple[float, float], width: int) -> Char
     }  # fmt: skip
 
 
-def heading(text: str, x: float, y: float) -> Chart:
-    """A title over one pair of axes, at shares of the page."""
+def heading(text: str, x: float, y: float, across: int = 1) -> Chart:
+    """A title over one pair of axes, at shares of the page; folded where others stand beside it."""
+    lines = [text] if across == 1 else folded(text, _WIDE // across)
     return {
-        "text": inert(text), "x": x, "y": y, "xref": "paper", "yref": "paper", "showarrow": False,
+        "text": "<br>".join(map(inert, lines)), "align": "left", "x": x, "y": y,
+        "xref": "paper", "yref": "paper", "showarrow": False,
         "xanchor": "left", "yanchor": "bottom", "font": {"size": 12.5},
     }  # fmt: skip
 

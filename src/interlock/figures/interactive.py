@@ -147,7 +147,7 @@ def _heat(form: Heat) -> Chart:
             domain=[max(0.0, top - tall / inner), top], anchor=f"x{key}",
             showticklabels=column == 0, range=[len(form.rows) - 0.5, -0.5],
         )  # fmt: skip
-        layout["annotations"].append(heading(facet.title, left, top))
+        layout["annotations"].append(heading(facet.title, left, top, form.across))
         data.append(_heat_trace(form, number, key))
     return {"data": data, "layout": layout}
 
@@ -236,12 +236,15 @@ def _lines(form: Lines) -> Chart:
         if panel.level is not None:
             layout["shapes"].append(_level(panel.level, key))
         if panel.title:
-            layout["annotations"].append(heading(panel.title, left, top))
+            layout["annotations"].append(heading(panel.title, left, top, form.across))
         data += [
             trace for line in panel.lines for trace in _line(ends, panel, line, key, number == 0)
         ]
-    layout["legend"] |= {"y": 1.09}
-    layout["margin"] |= {"t": 56}
+    folds = max((note["text"].count("<br>") for note in layout["annotations"]), default=0)
+    titles = 16 * (1 + folds)  # pixels, under the legend
+    inside = layout["height"] - layout["margin"]["b"] - titles - 40
+    layout["legend"] |= {"y": 1 + (titles + 8) / inside}
+    layout["margin"] |= {"t": titles + 40}
     return {"data": data, "layout": layout}
 
 
@@ -329,7 +332,9 @@ def _nodes(form: Graph, heights: list[float]) -> Chart:
     return {
         "type": "scatter", "mode": "markers+text", "showlegend": False, "cliponaxis": False,
         "x": [node.depth for node in form.nodes], "y": heights,
-        "text": [inert(shortened(node.name)) for node in form.nodes], "textposition": "top center",
+        "text": [inert(shortened(node.name)) for node in form.nodes],
+        # heads and neurons of one layer lie close together: their names must not
+        "textposition": [f"{_side(node.depth)} center" for node in form.nodes],
         "marker": {
             "size": 17, "color": [ROLES[tone(node.mark)] for node in form.nodes],
             "line": {"width": 1.5, "color": "#ffffff"},
@@ -340,6 +345,11 @@ def _nodes(form: Graph, heights: list[float]) -> Chart:
             for node in form.nodes
         ],
     }  # fmt: skip
+
+
+def _side(depth: float) -> str:
+    """Where a node's name is written: above in a layer's first half, below in its second."""
+    return "top" if depth % 1 < 0.5 else "bottom"
 
 
 def _plane(form: Plane) -> Chart:

@@ -46,7 +46,7 @@ def sizes(table: Table, name: str) -> Figure:
         "From the top: refusal of harmful prompts; refusal of harmless ones; rise of NLL on "
         "neutral text, a sign that the model breaks rather than stops refusing. "
         f"{_not_measured(table)}",
-        f"{counted(table, 'replies a point')} {many} matched random sets a size.",
+        f"{counted(table, 'replies a point')} {many} matched random sets a size{_asked(random)}.",
         told(table, "interval", "95 %."),
         told(table, "control", "random sets of the same size, matched in kind and layer (grey)."),
         Lines((*refusal, *over, *rise), max(len(ablations), 1), (0.4, 0.3, 0.3)),
@@ -118,6 +118,14 @@ def _not_measured(table: Table) -> str:
     if np.isnan(asked).any():
         said += "Harmless prompts were not asked while random sets were ablated."
     return said
+
+
+def _asked(random: Table) -> str:
+    """How many of the random sets were asked the harmless prompts, where that was stored."""
+    if "asked_harmless" not in random.columns or not len(random):
+        return ""
+    most = int(max(random["asked_harmless"]))
+    return f", {most} of them asked harmless prompts too" if most else ""
 
 
 def _fall(row: dict[str, Cell] | None) -> Mark | None:

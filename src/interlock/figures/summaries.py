@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
+from interlock.figures import signals
 from interlock.scores import Scores, summary
 from interlock.sites import Site, parse
 from interlock.stats import CONFIDENCE, by_group, ratio
@@ -21,6 +22,7 @@ _INTERACTION = {"given", "site", "joint", "alone", "given_alone", "gap"}
 _CURVE = {"kind", "draw", "size", "sites", "effect", "gap"}
 _MATRIX = {"source", "part", "number", "target", "effect", "gap"}
 _CIRCUIT = {"part", "without", "number", "score"}
+_SIGNAL = {"layers", "position", "harmful", "harmless"}
 _WITHIN = ("resid_pre", "query", "key", "value", "head", "attn", "resid_mid", "neuron", "mlp")
 
 
@@ -38,28 +40,51 @@ def summaries(found: Mapping[str, object], judged: Container[str]) -> dict[str, 
         for name, value in left.items()
         if isinstance(value, Table) and len(value) and (made := _of_table(value)) is not None
     }
-    return {f"{_name(group)}.summary": _of_scores(scores, group) for group in _groups(scores)} | (
-        tables
-    )
+    summed = {f"{_name(group)}.summary": _of_scores(scores, group) for group in _groups(scores)}
+    return summed | _edges(left) | tables
+
+
+def _edges(found: Mapping[str, object]) -> dict[str, Table]:
+    """One table of edges for the steps whose ids differ in their last part alone."""
+    held: dict[str, dict[str, Table]] = {}
+    for name, value in found.items():
+        if isinstance(value, Table) and _holds(value):
+            held.setdefault(name.rpartition(".")[0] or name, {})[name] = value
+    made = {_name(list(group)): edges(*group.values()) for group in held.values()}
+    return {f"{name}.summary": table for name, table in made.items()}
+
+
+def _holds(table: Table) -> bool:
+    return set(table.columns) >= _INTERACTION and table.about.get("given") == "held"
 
 
 def _of_table(table: Table) -> Table | None:
     columns = set(table.columns)
-    if columns >= _INTERACTION:
-        return edges(table) if table.about.get("given") == "held" else None
     if columns >= _CURVE:
         return curves.curve(table)
     if columns >= _MATRIX:
         return sharing.matrix(table)
+    if columns >= _SIGNAL:
+        return signals.signal(table)
     return circuits.summary(table) if columns >= _CIRCUIT else None
 
 
-def edges(table: Table) -> Table:
+def edges(*tables: Table) -> Table:
     """What is lost of a unit's effect when a later one is held: one row per edge, largest first.
 
     Args:
-        table: of `methods.interaction` with the given site held.
+        tables: of `methods.interaction` with the given site held, a direction each.
     """
+    rows = [row for table in tables for row in _edge_rows(table)]
+    rows.sort(key=lambda row: -abs(row["share"]))
+    about = {key: text for table in tables for key, text in table.about.items()}
+    if len(tables) > 1:
+        about.pop("direction", None)
+    about["interval"] = _INTERVAL
+    return from_rows(rows, units={"share": "share of the gap"}, about=about)
+
+
+def _edge_rows(table: Table) -> list[dict]:
     columns = {name: table[name] for name in ("given", "site", "joint", "alone", "given_alone")}
     gap, topics = table["gap"], table["topic"]
     named = zip(columns["site"].tolist(), columns["given"].tolist(), strict=True)
@@ -75,8 +100,8 @@ def edges(table: Table) -> Table:
                 columns["alone"] - columns["joint"], columns["alone"], columns["given_alone"],
             )
         )  # fmt: skip
-        row = {"source": source, "target": target, "share": through.value}
-        row |= {"low": through.low, "high": through.high, "n": through.n}
+        row = {"source": source, "target": target, "direction": table.about.get("direction", "")}
+        row |= {"share": through.value, "low": through.low, "high": through.high, "n": through.n}
         row["topics"] = through.clusters
         for end, each in (("source", before), ("target", after)):
             row |= {
@@ -85,9 +110,7 @@ def edges(table: Table) -> Table:
                 f"{end}_alone_high": each.high,
             }
         rows.append(row)
-    rows.sort(key=lambda row: -abs(row["share"]))
-    about = {**table.about, "interval": _INTERVAL}
-    return from_rows(rows, units={"share": "share of the gap"}, about=about)
+    return rows
 
 
 def _order(site: Site) -> tuple[int, int]:

@@ -86,13 +86,14 @@ def alike(table: Table, name: str) -> Figure | None:
 
 
 def brittleness(table: Table, name: str) -> Figure | None:
-    """Refusal and what else breaks against the share of weights taken out, beside random sets."""
+    """Refusal and what else breaks against the share of weights (or directions) taken out."""
     found = _drawn(table, _FOUND)
     if not found:
         return None
     before = _drawn(table, _NONE)
     columns = _columns(found)
-    size = Axis("weights taken out (%)")
+    what = _what(table)
+    size = Axis(f"{what} taken out (%)")
     panels = tuple(
         Panel(title if not row else "", size, axis, _lines(table, before, kept, measure))
         for row, (measure, axis) in enumerate(_PANELS)
@@ -102,12 +103,11 @@ def brittleness(table: Table, name: str) -> Figure | None:
     mixed = "Points of every p, in order of what they take out. " if _mixed(found) else ""
     return Figure(
         named(name),
-        "What goes with the weights taken out",
-        "How few weights does it take to break refusal, and does anything else break with it?",
+        f"What goes with the {what} taken out",
+        f"How few {what} does it take to break refusal, and does anything else break with it?",
         "From the top: refusal of harmful prompts; answers to harmless ones; rise of NLL on "
         "neutral text; replies that fall apart, which count as neither refusal nor answer. "
-        f"{mixed}The weights: {told(table, 'choose', 'chosen')}, by "
-        f"{told(table, 'safety scores', 'scores')}; they become {told(table, 'fill', 'zero')}.",
+        f"{mixed}{_chosen(table)}",
         f"{counted(table, 'harmful prompts a point')} {_span(many)} random sets a point.",
         _interval(table),
         f"{told(table, 'control', 'random sets of as many weights of each matrix')} (grey).",
@@ -198,7 +198,33 @@ def _drawn(table: Table, sets: str) -> Rows:
     if "part" in table.columns:  # sets that were not chosen by shares form no curve
         return []
     rows = table.where(sets=sets).rows()
-    return sorted(rows, key=lambda row: float(row["sparsity"]))
+    return sorted(rows, key=_share)
+
+
+def _what(table: Table) -> str:
+    return "directions" if "ranks" in table.columns else "weights"
+
+
+def _chosen(table: Table) -> str:
+    if "ranks" in table.columns:
+        return f"Left are {told(table, 'fill', 'projected weights')}."
+    return (
+        f"The weights: {told(table, 'choose', 'chosen')}, by "
+        f"{told(table, 'safety scores', 'scores')}; they become {told(table, 'fill', 'zero')}."
+    )
+
+
+def _share(row: Row) -> float:
+    """Share of the weights, or of the directions, that a set takes out."""
+    return float(row["share"] if "ranks" in row else row["sparsity"])
+
+
+def _size(row: Row) -> str:
+    return (
+        f"{int(row['ranks']):,} directions"
+        if "ranks" in row
+        else f"{int(row['weights']):,} weights"
+    )
 
 
 def _mixed(found: Rows) -> bool:
@@ -215,11 +241,12 @@ def _columns(found: Rows) -> list[tuple[str, tuple[float, ...]]]:
 
 def _lines(table: Table, before: Rows, kept: tuple[float, ...], measure: str) -> tuple[Line, ...]:
     lines = []
-    for sets, words, role in _SETS:
+    for sets, title, role in _SETS:
         rows = [row for row in _drawn(table, sets) if float(row["p"]) in kept]
         if rows:
             rows = [*before, *rows]
-            x = tuple(round(100 * float(row["sparsity"]), 3) for row in rows)
+            x = tuple(round(100 * _share(row), 3) for row in rows)
+            words = title.replace("weights", _what(table))
             lines.append(Line(words, role, x, tuple(_mark(row, measure) for row in rows)))
     return tuple(lines)
 
@@ -230,7 +257,7 @@ def _dots(rows: Rows) -> tuple[Dot, ...]:
 
 def _mark(row: Row, measure: str) -> Mark:
     value, low, high = (float(row[f"{measure}{end}"]) for end in ("", "_low", "_high"))
-    note = f"{int(row['weights']):,} weights; n = {row['n']}"
+    note = f"{_size(row)}; n = {row['n']}"
     sets = int(row["count"])
     return Mark(value, low, high, f"{_said(row)}: {note}" + (f", {sets} sets" if sets > 1 else ""))
 

@@ -26,6 +26,10 @@ class Method:
 
 _SNIP = "Wei et al. (2024), arXiv:2402.05162, section 3.1; Lee et al. (2019), arXiv:1810.02340"
 _PRUNING = "Wei et al. (2024), arXiv:2402.05162, sections 3 and 4"
+_ATTACKS = (
+    "Wei et al. (2024), arXiv:2402.05162, section 4.1; strings after Zou et al. (2023), "
+    "arXiv:2307.15043"
+)
 
 METHODS: Mapping[str, Method] = {
     "behaviour": Method(
@@ -119,6 +123,16 @@ METHODS: Mapping[str, Method] = {
         "neurons:unit_lens_cost",
         "Logit lens: nostalgebraist (2020); of single units: Geva et al. (2022), arXiv:2203.14680",
     ),
+    "signal_lens": Method(
+        "signal:signal_lens",
+        "signal:signal_cost",
+        "Logit lens: nostalgebraist (2020)",
+    ),
+    "signal_projection": Method(
+        "signal:signal_projection",
+        "signal:signal_cost",
+        "Projection on the refusal direction: Arditi et al. (2024), arXiv:2406.11717",
+    ),
     "ablation": Method(
         "ablation:ablation",
         "ablation:ablation_cost",
@@ -203,6 +217,11 @@ METHODS: Mapping[str, Method] = {
         "lowrank:subspace_similarity_cost",
         "ActSVD: Wei et al. (2024), arXiv:2402.05162, sections 3.2 and 4.3",
     ),
+    "used_directions": Method(
+        "lowrank:used_directions",
+        "lowrank:used_directions_cost",
+        "ActSVD: Wei et al. (2024), arXiv:2402.05162, section 3.2",
+    ),
     "random_weights": Method(
         "salience:random_weights", "salience:random_weights_cost", "A ranking of weights by nothing"
     ),
@@ -234,10 +253,7 @@ METHODS: Mapping[str, Method] = {
     "pruning": Method("pruning:pruning", "pruning:pruning_cost", _PRUNING),
     "removal": Method("pruning:removal", "pruning:removal_cost", _PRUNING),
     "restoration": Method("pruning:restoration", "pruning:removal_cost", _PRUNING),
-    "attacks": Method(
-        "attacks:attacks",
-        "attacks:attacks_cost",
-        "Wei et al. (2024), arXiv:2402.05162, section 4.1; strings after Zou et al. (2023), "
-        "arXiv:2307.15043",
-    ),
+    "rank_pruning": Method("rank_pruning:rank_pruning", "rank_pruning:rank_pruning_cost", _PRUNING),
+    "attacks": Method("attacks:attacks", "attacks:attacks_cost", _ATTACKS),
+    "rank_attacks": Method("attacks:rank_attacks", "attacks:attacks_cost", _ATTACKS),
 }

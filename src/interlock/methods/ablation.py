@@ -7,7 +7,8 @@
    is the other choice.
 3. Do the same with random sets of the same kinds, layers and sizes.
 4. Measure, under each ablation, refusal by generated and judged replies, degenerate replies, and
-   the loss on neutral passages; over-refusal of harmless prompts for the sets found.
+   the loss on neutral passages; over-refusal of harmless prompts for the sets found and for some
+   of the random ones.
 
 `knockout` is the cheap form for ranking: every unit alone, by the opening score.
 """
@@ -46,6 +47,7 @@ class _Condition:
     kind: Literal["none", "single", "found", "matched random"]
     number: int
     sites: tuple[Site, ...]
+    harmless: bool  # whether harmless prompts are asked too
 
     def name(self) -> str:
         return str(self.sites[0]) if self.kind == "single" else ""
@@ -78,6 +80,7 @@ def ablation(
     sizes: tuple[int, ...] = (5, 10, 15, 20),
     singles: int = 20,
     controls: int = 20,
+    harmless_controls: int = 5,
     groups: int = 12,
     tokens: int = 48,
     batch: int = 32,
@@ -94,12 +97,14 @@ def ablation(
         sizes: how many of the first sites to ablate together.
         singles: how many of the first sites to ablate alone.
         controls: matched random sets per size.
+        harmless_controls: how many of these are asked the harmless prompts too.
         groups: how many groups a layer's neurons were split into.
         tokens: at most so many new tokens a reply.
         batch: prompts at once, at most.
         seed: of the random sets.
     """
-    conditions = _conditions(model.shape, sites, sizes, singles, controls, groups, seed)
+    counts = (singles, controls, harmless_controls)
+    conditions = _conditions(model.shape, sites, sizes, counts, groups, seed)
     harmful, harmless = contrast.expecting("refuse"), contrast.expecting("comply")
     asked = _Asked(
         encode(model, harmful, contrast.system),
@@ -132,7 +137,8 @@ def ablation(
 def ablation_cost(shape: Shape, examples: int, options: dict) -> Cost:
     """Replies and losses under every condition; the means are read once before."""
     sets = len(options["sizes"]) * (options["controls"] + 1) + options["singles"] + 1
-    whole = len(options["sizes"]) + 1
+    asked = min(options["harmless_controls"], options["controls"])
+    whole = len(options["sizes"]) * (1 + asked) + 1
     half = examples // 2
     passages = int(options.get("passages", 0))
     means = int(options["ablate"] == "mean")
@@ -212,22 +218,26 @@ def _conditions(
     shape: Shape,
     sites: tuple[Site, ...],
     sizes: Sequence[int],
-    singles: int,
-    controls: int,
+    counts: tuple[int, int, int],
     groups: int,
     seed: int,
 ) -> list[_Condition]:
+    singles, controls, harmless = counts
     candidates = unit_sites(shape, groups)
-    conditions = [_Condition("none", 0, ())]
-    conditions += [_Condition("single", rank, (site,)) for rank, site in enumerate(sites[:singles])]
+    conditions = [_Condition("none", 0, (), harmless=True)]
+    conditions += [
+        _Condition("single", rank, (site,), harmless=False)
+        for rank, site in enumerate(sites[:singles])
+    ]
     for size in sizes:
         if size > len(sites):
             continue
         chosen = sites[:size]
-        conditions.append(_Condition("found", 0, chosen))
+        conditions.append(_Condition("found", 0, chosen, harmless=True))
         random = matched_sets(chosen, candidates, controls, seed + size)
         conditions += [
-            _Condition("matched random", number, drawn) for number, drawn in enumerate(random)
+            _Condition("matched random", number, drawn, harmless=number < harmless)
+            for number, drawn in enumerate(random)
         ]
     return conditions
 
@@ -244,9 +254,7 @@ def _with_means(model: Model, asked: _Asked, conditions: Sequence[_Condition], n
 
 def _measure(model: Model, asked: _Asked, condition: _Condition) -> dict[str, list]:
     edits = _edits(condition.sites, asked.prompt_means)
-    rows = asked.harmful
-    if condition.kind in ("none", "found"):
-        rows = rows + asked.harmless
+    rows = asked.harmful + asked.harmless if condition.harmless else asked.harmful
     judged = replies(model, rows, edits=edits, decoding=asked.decoding, size=asked.batch)
     on_passages = _edits(condition.sites, asked.passage_means)
     return {

@@ -54,7 +54,7 @@ def attention(
 
     Raises:
         ContrastError: there is no prompt, or no head among the sites.
-        ModelError: the family's eager attention gives no weights.
+        ModelError: eager attention gives no weights in one of these layers.
     """
     chosen = _heads(sites, heads)
     examples = _spread(prompts.expecting("refuse") or prompts.examples, prompts_shown)
@@ -98,7 +98,7 @@ def attention_places(
 
     Raises:
         ContrastError: the contrast has no pairs, or no head is among the sites.
-        ModelError: the family's eager attention gives no weights.
+        ModelError: eager attention gives no weights in one of these layers.
     """
     chosen = _heads(sites, heads)
     encoded = encode_pairs(model, pairs)
@@ -145,7 +145,7 @@ def patterns(
 
     Raises:
         SiteError: the model has no such head.
-        ModelError: the family's eager attention gives no weights.
+        ModelError: eager attention gives no weights in one of these layers.
     """
     for head in heads:
         model.check(head)
@@ -154,11 +154,9 @@ def patterns(
     seen: dict[int, Tensor] = {}
     with _eager(model), _watched(model, tuple(wanted), seen):
         forward(model, batch)
-    if seen.keys() != wanted.keys():
-        raise ModelError(
-            f"{model.architecture.family} gives no attention weights, not even under eager "
-            "attention, so no pattern can be shown; leave the attention steps out."
-        )
+    lost = [layer for layer in wanted if layer not in seen]
+    if lost:
+        raise _without_weights(model, f"layers {', '.join(map(str, sorted(lost)))} give")
     found = torch.stack([seen[head.layer][:, _index(head)] for head in heads], dim=1)
     numbers = found.float().numpy(force=True)
     return [own[:, own.shape[1] - len(row.ids) :] for own, row in zip(numbers, rows, strict=True)]
@@ -168,11 +166,21 @@ def patterns(
 def _eager(model: Model) -> Iterator[None]:
     """Run the family's own attention code instead of a fused kernel; put back afterwards."""
     before = model.network.config._attn_implementation or _EAGER
-    model.network.set_attn_implementation(_EAGER)
+    try:
+        model.network.set_attn_implementation(_EAGER)
+    except ValueError:  # no such code for this family
+        raise _without_weights(model, "the family gives") from None
     try:
         yield
     finally:
         model.network.set_attn_implementation(before)
+
+
+def _without_weights(model: Model, what: str) -> ModelError:
+    return ModelError(
+        f"{model.name} ({model.architecture.family}): {what} no attention weights, not even under "
+        "eager attention, so no pattern can be shown; leave the attention steps out."
+    )
 
 
 @contextmanager
@@ -181,8 +189,10 @@ def _watched(model: Model, layers: Sequence[int], seen: dict[int, Tensor]) -> It
     handles = []
     try:
         for layer in layers:
-            module = model.layers[layer].get_submodule(model.architecture.attention)
-            handles.append(module.register_forward_hook(partial(_keep, seen, layer)))
+            named = dict(model.layers[layer].named_modules())
+            module = named.get(model.architecture.attention)
+            if module is not None:  # a layer of another kind, such as linear attention, has none
+                handles.append(module.register_forward_hook(partial(_keep, seen, layer)))
         yield
     finally:
         for handle in handles:

@@ -36,6 +36,7 @@ from interlock.errors import ContrastError
 from interlock.estimators import Estimator, Quadrature, passes
 from interlock.exchange import PairRows, rows_of, usable_pairs
 from interlock.measures import openers_of
+from interlock.memory import room
 from interlock.metrics import Openers, opening_score
 from interlock.model import Model, Shape
 from interlock.scores import Scores
@@ -146,7 +147,9 @@ def attribution(
         openers_of(replies), estimator, direction == "noise", _parts(sites), len(sites),
         corrected and places == "attention", nodes, quadrature,
     )  # fmt: skip
-    found = in_batches(rows_of(usable), batch, partial(_effects, model, question))
+    rows = rows_of(usable)
+    size = min(batch, _fitting(model, max(len(each.ids) for pair in rows for each in pair)))
+    found = in_batches(rows, size, partial(_effects, model, question))
     values = np.stack([row for row, _ in found], axis=1)
     about = {
         "estimator": _described(estimator, nodes, quadrature),
@@ -165,6 +168,14 @@ def attribution_cost(shape: Shape, examples: int, options: dict) -> Cost:
     each = {"integrated": options["nodes"], "dropped": shape.layers + 1}
     count = each.get(options["estimator"], 1)
     return Cost(prompts=examples + count * examples // 2, backward=count * examples // 2)
+
+
+def _fitting(model: Model, tokens: int) -> int:
+    """How many prompts at once, by what every layer keeps of a token until it goes backward."""
+    shape = model.shape
+    kept = shape.layers * (12 * shape.width + 5 * shape.neurons) + 3 * shape.vocab
+    item = next(model.network.parameters()).element_size()
+    return max(1, room(model.device) // (tokens * kept * item))
 
 
 def _described(estimator: str, nodes: int, quadrature: str) -> str:

@@ -11,8 +11,9 @@
 5. Generate with the sites of the largest shares set so, and judge: what turns the reply to a
    refusal would have restored it.
 
-One prompt is explained, so there is no interval over prompts: `low` and `high` are the least and
-largest share over the refused prompts tried.
+One prompt is explained, so there is no interval over prompts, and the few nearest refused prompts
+are no sample of any: `least` and `largest` are the range of a site's share over those of them that
+the score sets apart from the asked one. Every text names it a range.
 
 Source: denoising with single sites: Zhang & Nanda (2024, arXiv:2309.16042); Heimersheim & Nanda
 (2024, arXiv:2404.15255).
@@ -134,8 +135,8 @@ def explanation(
         "gap": f"{parts[0]['gaps'][0]:.3f} nat",
         "positions": "from the first difference" if case.aligned else "the template's closing ones",
         "acts on": "prompt tokens",
-        "low and high": "least and largest share over the refused prompts compared",
-        "finding": _finding(case, rows, parts[0]["gaps"][0]),
+        "least and largest": _range_in_words(parts[0]["gaps"]),
+        "finding": _finding(case, rows, parts[0]["gaps"]),
     }
     return from_rows(rows, units={"share": "share of the gap"}, about=about)
 
@@ -226,8 +227,14 @@ def _measured(
     count = len(case.refused)
     shares = changes[:, :count] / np.array(gaps[:count])
     control = changes[:, count] / gaps[0] if case.control else np.full(len(sites), np.nan)
-    columns = [shares[:, 0], shares.min(axis=1), shares.max(axis=1), control]
+    compared = shares[:, _apart(gaps[:count])]
+    columns = [shares[:, 0], compared.min(axis=1), compared.max(axis=1), control]
     return {"shares": np.stack(columns, axis=1).tolist(), "gaps": gaps[:count], "score": score}
+
+
+def _apart(gaps: Sequence[float]) -> list[int]:
+    """The refused prompts that the score sets apart from the asked one; at least the nearest."""
+    return [place for place, gap in enumerate(gaps) if gap > 0] or [0]
 
 
 def _tried(
@@ -281,7 +288,7 @@ def _row(
     share: Float[np.ndarray, " number"],
     reply: str,
 ) -> dict:
-    value, low, high, control = (float(each) for each in share)
+    value, least, largest, control = (float(each) for each in share)
     return {
         "site": "" if site is None else str(site),
         "kind": "" if site is None else site.kind,
@@ -290,15 +297,16 @@ def _row(
         "token": token,
         "other token": other,
         "share": value,
-        "low": low,
-        "high": high,
+        "least": least,
+        "largest": largest,
         "control": control,
         "reply": reply,
     }
 
 
-def _finding(case: _Case, rows: Sequence[dict], gap: float) -> str:
+def _finding(case: _Case, rows: Sequence[dict], gaps: Sequence[float]) -> str:
     """What the table says, in a few sentences."""
+    gap = gaps[0]
     found = [f"Nearest refused prompt: {case.texts[0]!r}, {gap:.1f} nat of opening score above."]
     if gap <= 0:
         return f"{found[0]} The score does not tell the two apart, so no share means anything."
@@ -314,18 +322,31 @@ def _finding(case: _Case, rows: Sequence[dict], gap: float) -> str:
         best = max(single, key=lambda row: row["share"])
         found.append(
             "No single component restores refusal; most of the gap is carried by "
-            f"{best['site']} ({best['share']:.2f})."
+            f"{best['site']} ({_share_in_words(best)})."
         )
-    return " ".join(found)
+    return f"{' '.join(found)} {_range_in_words(gaps).capitalize()}."
 
 
 def _share_in_words(row: dict) -> str:
     share = f"{row['share']:.2f} of the gap"
+    if row["least"] < row["largest"]:
+        share += f", range {row['least']:.2f} to {row['largest']:.2f}"
     # what an answered prompt holds there as well, such as a harmful verb, is not refusal's own
     return (
         f"{share}, and {row['control']:.2f} from an answered prompt"
         if row["control"] > _SAME * row["share"]
         else share
+    )
+
+
+def _range_in_words(gaps: Sequence[float]) -> str:
+    """What the ends beside a share are, and that they are no interval."""
+    compared = len(_apart(gaps))
+    if compared == 1:
+        return "one refused prompt is compared with, so no share has a range or an interval"
+    return (
+        f"a range is the least and largest share over the {compared} nearest refused prompts, not "
+        "an interval: one prompt is explained"
     )
 
 

@@ -3,14 +3,14 @@
 1. Every reply is read once; X X^T over reply tokens is added up for each distinct input of a
    layer's matrices (query, key and value share one), apart for the two halves of each set.
 2. One eigendecomposition for each matrix and set gives the directions of every rank
-   (`interlock.subspaces`), so that a grid of ranks costs matrix products only.
+   (`interlock.subspaces`), so that a grid of ranks (`rank_pruning`) costs matrix products only.
 3. `subspace_similarity` compares the first directions of the two sets, beside what two halves of
    the same set have in common, and what chance would give.
 
 Source: Wei et al. (2024), arXiv:2402.05162, sections 3.2, 3.3 and 4.3.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,14 +22,16 @@ from interlock.costs import Cost
 from interlock.demonstrations import Demonstration, Demonstrations, demonstrations
 from interlock.encoding import collate
 from interlock.errors import InterlockError, ModelError
+from interlock.mask import require_share
 from interlock.matrices import Matrix, dense, matrices, reading
 from interlock.model import Model, Shape
-from interlock.subspaces import Subspace, orthogonal_change, similarity, subspace
+from interlock.subspaces import Subspaces, count_of, similarity, subspace
 from interlock.tables import Table, from_rows
 from interlock.weight_sums import add_up, planned
 
 Template = Literal["auto", "chat", "none"]
-Grams = Mapping[str, Tensor]
+Keep = Literal["device", "cpu"]
+Grams = dict[str, Tensor]
 
 
 def subspace_similarity(
@@ -84,7 +86,7 @@ def subspace_similarity(
                 "similarity": similarity(whole[0], whole[1], compared),
                 "safety ceiling": similarity(halves[0][0], halves[0][1], compared),
                 "utility ceiling": similarity(halves[1][0], halves[1][1], compared),
-                "chance": compared / weight.shape[0],
+                "chance": compared / whole[0].rank,
             }
         )
     about = {"model": model.name, "weights": model.revision, "seed": str(seed)}
@@ -102,68 +104,54 @@ def used_directions(
     model: Model,
     replies: Table,
     *,
+    share: float = 1.0,
     examples: int = 128,
     seed: int = 0,
     template: Template = "auto",
+    keep: Keep = "device",
     batch: int = 0,
-) -> dict[str, Subspace]:
-    """The output directions that a set uses, by matrix; every rank of ActSVD is a slice of them.
+) -> Subspaces:
+    """The output directions of every matrix that a set uses, most used first.
 
     Args:
         model: whose matrices they are.
         replies: a table with `prompt` and `reply`.
+        share: of each matrix's directions that is kept; a grid needs its largest share of them,
+            and taking out the least used needs all.
         examples: drawn from the set, at most; 0 takes all.
         seed: of the draw.
         template: `chat`, `none` (prompts are rendered already) or `auto`.
+        keep: where they are kept; `cpu` frees a GPU of them.
         batch: examples at once; 0 chooses.
 
     Raises:
         ContrastError: the set has no usable reply.
+        InterlockError: the share is not between 0 and 1.
+        ModelError: weights are packed, or the sums do not fit in memory.
     """
+    require_share("share", share)
     found = _matrices(model)
     taught = demonstrations(
         model, replies, examples=examples, seed=seed, template=template, halves=False
     )
     owners = _owners(model, found, taught.halves[0][0])
-    grams = _grams(model, found, owners, taught, batch)
-    return {name: subspace(dense(matrix), grams[owners[name]][0]) for name, matrix in found.items()}
+    grams = _grams(model, found, owners, taught, batch, keep)
+    last = {owner: name for name, owner in owners.items()}
+    parts = {}
+    for name, matrix in found.items():
+        whole = subspace(dense(matrix), grams[owners[name]][0])
+        kept = whole.keep(max(1, count_of(share, whole.rank)))
+        parts[name] = kept if keep == "device" else kept.to("cpu")
+        if last[owners[name]] == name:
+            del grams[owners[name]]
+    about = {"model": model.name, "weights": model.revision, "data": taught.digest}
+    about |= {"set": replies.about.get("set", "replies"), "N": str(len(taught.halves[0]))}
+    return Subspaces(parts, share, about | {"template": taught.template, "seed": str(seed)})
 
 
-def orthogonal_changes(
-    model: Model,
-    utility: Mapping[str, Subspace],
-    safety: Mapping[str, Subspace],
-    *,
-    utility_removed: int,
-    safety_removed: int,
-) -> Iterator[tuple[str, Tensor]]:
-    """What the orthogonal projection takes from each matrix [out in], one at a time.
-
-    Args:
-        model: whose weights they are taken from.
-        utility: directions on harmless replies, of `used_directions`.
-        safety: directions on refusals.
-        utility_removed: r_u of the paper.
-        safety_removed: r_s of the paper.
-
-    Raises:
-        InterlockError: a rank is negative.
-    """
-    if utility_removed < 0 or safety_removed < 0:
-        raise InterlockError(
-            f"r_u={utility_removed}, r_s={safety_removed}: numbers of directions are not negative."
-        )
-    for name, matrix in _matrices(model).items():
-        yield (
-            name,
-            orthogonal_change(
-                dense(matrix),
-                utility[name],
-                safety[name],
-                utility_removed=utility_removed,
-                safety_removed=safety_removed,
-            ),
-        )
+def used_directions_cost(shape: Shape, examples: int, options: dict) -> Cost:
+    """Every example once."""
+    return Cost(prompts=options.get("examples") or examples)
 
 
 def _matrices(model: Model) -> dict[str, Matrix]:
@@ -194,11 +182,14 @@ def _grams(
     owners: Mapping[str, str],
     taught: Demonstrations,
     batch: int,
+    keep: Keep = "device",
 ) -> Grams:
     """X X^T over reply tokens of each distinct input, [half in in]."""
     distinct = {name: found[name] for name in dict.fromkeys(owners.values())}
-    plan = planned(model, distinct, taught, batch=batch, checkpointing=True)
     shapes = {name: (each.shape[1], each.shape[1]) for name, each in distinct.items()}
+    plan = planned(
+        model, distinct, taught, batch=batch, keep=keep, checkpointing=True, shapes=shapes
+    )
     return add_up(taught, shapes, plan, partial(_add_grams, model, distinct))
 
 
@@ -221,4 +212,4 @@ def _add_grams(
 
 def _add_gram(total: Tensor, counts: Tensor, value: Tensor) -> None:
     chosen = value[counts].float()
-    total += chosen.T @ chosen
+    total += (chosen.T @ chosen).to(total.device)

@@ -50,6 +50,8 @@ def pruning(
     tokens: int = 48,
     text: str = "",
     window: int = 2048,
+    zero_shot: tuple[str, ...] = (),
+    questions: int = 200,
     batch: int = 32,
     seed: int = 0,
 ) -> Table:
@@ -76,6 +78,8 @@ def pruning(
         tokens: at most so many new tokens a reply.
         text: a file with a long text, such as WikiText-2's, for perplexity; none if empty.
         window: tokens of it at once.
+        zero_shot: tasks of lm-eval (`interlock[lm-eval]`) whose questions are put, as boolq.
+        questions: of each task, at most; the first ones.
         batch: prompts at once, at most.
         seed: of the random sets.
 
@@ -83,11 +87,12 @@ def pruning(
         InterlockError: a share out of range, an empty difference, or sets so large that no
             control is left; before anything is measured.
         ContrastError: the replies hold no refusal, or nothing but refusals.
+        MissingPackageError: zero-shot tasks without lm-eval.
         ModelError: packed weights, or scores of another model.
     """
     asked = asked_of(
         model, contrast, passages, replies, tokens=tokens, batch=batch, text=text, window=window
-    )
+    ).asking(zero_shot, questions)
     found = grid(safety, utility, choose=choose, p=p, q=q, cross=cross, granularity=granularity)
     about = {
         "choose": choose,

@@ -302,7 +302,7 @@ def _add_squares(
 
 
 def _square(total: Tensor, counts: Tensor, value: Tensor) -> None:
-    total += value[counts].float().pow(2).sum(dim=0)
+    total += value[counts].float().pow(2).sum(dim=0).to(total.device)
 
 
 def _means(

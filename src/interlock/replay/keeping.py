@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from interlock.activations import Record, record
 from interlock.encoding import Batch
-from interlock.memory import look
+from interlock.memory import room
 from interlock.model import Model
 from interlock.sites import Site
 
@@ -63,7 +63,7 @@ class Kept:
         streams: what entered each layer, and last what left the last one [example column width].
         calls: each layer's other arguments.
         caches: each layer's keys and values of all columns.
-        free: bytes of memory that were free afterwards.
+        room: bytes that a chunk of edited rows may take.
         slow: why edits of this run need a full pass each; empty where they do not.
     """
 
@@ -74,7 +74,7 @@ class Kept:
     streams: tuple[Float[Tensor, "example column width"], ...]
     calls: tuple[Call, ...]
     caches: tuple[Heard, ...]
-    free: int = 0
+    room: int = 0
     slow: str = ""
 
     @property
@@ -113,8 +113,9 @@ def keep(model: Model, batch: Batch, sites: Sequence[Site] = (), *, since: int =
     if any(cache.keys is None for cache in caches):
         slow = "its attention keeps no keys and values that others could read"
         return Kept(model, batch, found, since, (), (), (), slow=slow)
-    free = look(model.device).free
-    return Kept(model, batch, found, since, tuple(streams), tuple(calls), caches, free)
+    return Kept(
+        model, batch, found, since, tuple(streams), tuple(calls), caches, room(model.device)
+    )
 
 
 def attention_of(model: Model, layer: nn.Module) -> nn.Module:

@@ -33,7 +33,6 @@ Reading = Callable[
 # by how much a control row's logits may miss the base run's, in their standard deviations
 _TOLERANCE, _TOLERANCE_ROUGH = 1e-2, 0.3  # rough: 16 bits, or packed weights
 _COLUMNS = 2048  # rows x columns of a chunk on a cpu: more do not run faster
-_SHARE = 0.25  # of the free memory that a chunk may take
 
 log = logging.getLogger("interlock")
 
@@ -155,7 +154,7 @@ def _groups(rows: Sequence[Row], tokens: int) -> list[list[Row]]:
 def _limit(kept: Kept, rows: Sequence[Row]) -> int:
     """How many of these rows to run at once."""
     columns = kept.tokens - min(row.first for row in rows)
-    fitting = max(1, int(_SHARE * kept.free / _bytes(kept, columns)))
+    fitting = max(1, kept.room // _bytes(kept, columns))
     if kept.model.device.type == "cpu":
         fitting = min(fitting, max(1, _COLUMNS // columns))
     return fitting

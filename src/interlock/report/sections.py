@@ -41,6 +41,8 @@ _TITLES = {
     "where.original": "The original study's criteria, each with its control",
     "categories.quantities": "What the rules on categories look at",
     "weights.pruning": "What goes with the weights taken out",
+    "weights.ranks": "What goes with directions of the weights' outputs",
+    "weights.top_ranks": "What goes with the directions that refusals use most",
 }
 
 

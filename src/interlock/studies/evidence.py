@@ -7,11 +7,12 @@ from interlock.direction import Direction
 from interlock.mask import Mask
 from interlock.scores import Scores
 from interlock.stats import Estimate
+from interlock.subspaces import Subspaces
 from interlock.tables import Table
 from interlock.verdict import Evidence
 from interlock.weight_scores import WeightScores
 
-Value = Table | Scores | Direction | WeightScores | Mask
+Value = Table | Scores | Direction | WeightScores | Subspaces | Mask
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
 """What an explanation of one prompt shows in the report: streams and components, then units."""
 
-from interlock.tables import Table, from_rows
+from interlock.tables import Cell, Table, from_rows
 
 _LAYERS, _UNITS = "explain.layers", "explain.units"
 _UNIT_KINDS = ("head", "neuron")
+_ENDS = {"least": "low", "largest": "high"}
 
 
 def tables(found: Table) -> dict[str, Table]:
     """Sites by layer and position, and heads and groups of neurons; none for a refused prompt."""
-    rows = [row for row in found.rows() if row["site"]]
+    rows = [_ranged(row) for row in found.rows() if row["site"]]
     rows.sort(key=lambda row: -float(row["share"]))
     compared = int(found.about.get("refused prompts compared", 0))
     more = {"direction": "denoise", "n": compared, "topics": compared}
     about = {
         **found.about,
-        "interval": "not of a sample: " + found.about.get("low and high", ""),
+        "interval": "none; " + found.about.get("least and largest", ""),
         "control": "the same sites set to what the nearest other answered prompt holds",
     }
     parts = {
@@ -29,3 +30,8 @@ def tables(found: Table) -> dict[str, Table]:
         for name, part in parts.items()
         if part
     }
+
+
+def _ranged(row: dict[str, Cell]) -> dict[str, Cell]:
+    """The row with the ends of its range where figures look for ends."""
+    return {_ENDS.get(name, name): value for name, value in row.items()}

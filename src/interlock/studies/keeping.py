@@ -1,8 +1,9 @@
 """What a step found, on disk: a table always, and tensors where a table cannot hold it.
 
-Sets of weights stay in the run. Scores of weights, two numbers for every weight of the model, do
-not: they wait among the shards if they are small, and are made again otherwise when a run that was
-interrupted goes on; a sealed run keeps their table and the sets chosen from them.
+Sets of weights stay in the run. Scores of weights, two numbers for every weight of the model, and
+directions of their outputs do not: they wait among the shards if they are small, and are made again
+otherwise when a run that was interrupted goes on; a sealed run keeps their table and the sets
+chosen from them.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from interlock import mask, weight_scores
+from interlock import mask, subspaces, weight_scores
 from interlock.direction import Direction
 from interlock.direction import from_table as direction_from_table
 from interlock.direction import save as save_direction
@@ -20,6 +21,7 @@ from interlock.mask import Mask
 from interlock.run import Run
 from interlock.scores import from_table as scores_from_table
 from interlock.studies.evidence import Value
+from interlock.subspaces import Subspaces
 from interlock.tables import Table
 from interlock.weight_scores import WeightScores
 
@@ -50,6 +52,10 @@ def keep(current: Run, step: str, key: str, value: Value) -> dict[str, Any]:
         waiting = _waiting(current, step, key)
         weight_scores.save(value, waiting)
         return {"tensors": digest_file(waiting)}
+    elif isinstance(value, Subspaces) and _bytes(value) <= _MOST_BYTES:
+        waiting = _waiting(current, step, key)
+        subspaces.save(value, waiting)
+        return {"tensors": digest_file(waiting)}
     return {}
 
 
@@ -62,7 +68,8 @@ def kept(current: Run, step: str, key: str) -> Value | None:
         return _FROM_TABLE[record["type"]](current.table(step))
     if record["type"] == "Mask":
         return _whole(current.folder / "tensors" / f"{step}.safetensors", record, mask.load)
-    return _whole(_waiting(current, step, key), record, weight_scores.load)
+    load = subspaces.load if record["type"] == "Subspaces" else weight_scores.load
+    return _whole(_waiting(current, step, key), record, load)
 
 
 def _whole(path: Path, record: Mapping[str, Any], load: Callable[[Path], Value]) -> Value | None:
@@ -79,5 +86,7 @@ def _waiting(current: Run, step: str, key: str) -> Path:
     return current.shards(step, key) / "scores.safetensors"
 
 
-def _bytes(scores: WeightScores) -> int:
-    return sum(each.nbytes for each in scores.halves.values())
+def _bytes(value: WeightScores | Subspaces) -> int:
+    if isinstance(value, Subspaces):
+        return sum(each.basis.nbytes for each in value.parts.values())
+    return sum(each.nbytes for each in value.halves.values())

@@ -97,6 +97,7 @@ def _size_row(ablation: Table, size: int, kind: str, part: Table) -> dict:
         "n": refusal.n,
         "topics": refusal.clusters,
         "count": max(1, _sets(part)),
+        "asked_harmless": _sets(harmless),
     }
 
 

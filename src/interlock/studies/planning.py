@@ -1,8 +1,8 @@
 """What a study would take: passes, time and memory from shapes on the meta device, no weights.
 
 Time is tokens x 2 x parameters over the machine's measured matrix speed, plus a fixed cost a layer
-and pass; it is an estimate to plan by, not a promise. Memory is weights plus one batch's
-activations and logits.
+and pass; it is an estimate to plan by, not a promise. Memory is weights, one batch's activations
+and logits, and what steps on weights hold besides (`interlock.studies.holding`).
 """
 
 import importlib
@@ -16,7 +16,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from interlock.architectures import Architecture, architecture_of
-from interlock.config import Step, Study, signature_of, splits_seen
+from interlock.config import Step, Study, splits_seen
 from interlock.contrast import Contrast
 from interlock.costs import Cost
 from interlock.datasets import load
@@ -26,6 +26,7 @@ from interlock.memory import in_words, look
 from interlock.methods import METHODS
 from interlock.model import Shape, shape_of
 from interlock.sources import Source, find_config
+from interlock.studies.holding import Held, Maps, maps_of, most_held
 
 _CHOSEN_BATCH = 8  # examples at once where a method chooses
 _PROMPT, _PASSAGE = 24, 20  # typical tokens; prompts are short questions
@@ -53,12 +54,29 @@ class _Opened:
     shape: Shape
     device: torch.device
     dtype: torch.dtype
-    weight_bytes: int
+    maps: Maps
+
+    @property
+    def weight_bytes(self) -> int:
+        return self.maps.model_bytes
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a study would take on this machine."""
+    """What a study would take on this machine.
+
+    Attributes:
+        model: as the study names it.
+        shape: its sizes.
+        device: where it would be.
+        dtype: of its weights.
+        steps: each step's part.
+        seconds: of all steps.
+        memory_bytes: on the device.
+        free_bytes: on the device now.
+        host_bytes: on the CPU beside another device; 0 where the device is the CPU.
+        host_free_bytes: on the CPU now.
+    """
 
     model: str
     shape: Shape
@@ -68,6 +86,8 @@ class Estimate:
     seconds: float
     memory_bytes: int
     free_bytes: int
+    host_bytes: int
+    host_free_bytes: int
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
@@ -89,6 +109,11 @@ class Estimate:
             f"about {_clock(self.seconds)} and {in_words(self.memory_bytes)} of memory "
             f"({in_words(self.free_bytes)} free)"
         )
+        if self.host_bytes:
+            lines.append(
+                f"and {in_words(self.host_bytes)} on the CPU beside it "
+                f"({in_words(self.host_free_bytes)} free)"
+            )
         return "\n".join(lines)
 
 
@@ -104,14 +129,26 @@ def estimate(study: Study) -> Estimate:
         return estimate_settled(study, settle(**model.model_dump()))
     network, architecture = _on_meta(source)
     device = place_of(None if model.device == "auto" else model.device)
-    opened = _Opened(shape_of(network, architecture), device, *_held(study, network, device))
-    return _estimate(study, opened)
+    dtype, weight_bytes = _held(study, network, device)
+    return _estimate(study, _opened(network, architecture, device, dtype, weight_bytes))
 
 
 def estimate_settled(study: Study, settled: Settled) -> Estimate:
     """`estimate` for a model that was found."""
-    shape = shape_of(*_on_meta(settled.source))
-    return _estimate(study, _Opened(shape, settled.device, settled.dtype, settled.weight_bytes))
+    network, architecture = _on_meta(settled.source)
+    held = settled.dtype, settled.weight_bytes
+    return _estimate(study, _opened(network, architecture, settled.device, *held))
+
+
+def _opened(
+    network: nn.Module,
+    architecture: Architecture,
+    device: torch.device,
+    dtype: torch.dtype,
+    weight_bytes: int,
+) -> _Opened:
+    maps = maps_of(network, architecture, itemsize=dtype.itemsize, model_bytes=weight_bytes)
+    return _Opened(shape_of(network, architecture), device, dtype, maps)
 
 
 def _estimate(study: Study, opened: _Opened) -> Estimate:
@@ -123,6 +160,11 @@ def _estimate(study: Study, opened: _Opened) -> Estimate:
         for step in study.steps
     )
     batch = max((step.options.get("batch", 1) for step in study.steps), default=1)
+    cpu = torch.device("cpu")
+    together = opened.device == cpu
+    held = most_held(study.steps, opened.maps, together=together)
+    if together:
+        held = Held(device=held.device + held.host)
     return Estimate(
         model=study.model.name,
         shape=opened.shape,
@@ -130,8 +172,10 @@ def _estimate(study: Study, opened: _Opened) -> Estimate:
         dtype=str(opened.dtype).removeprefix("torch."),
         steps=steps,
         seconds=sum(step.seconds for step in steps),
-        memory_bytes=_memory(opened, batch) + _scores_bytes(study, opened.shape),
+        memory_bytes=_memory(opened, batch) + held.device,
         free_bytes=look(opened.device).free,
+        host_bytes=held.host,
+        host_free_bytes=look(cpu).free,
     )
 
 
@@ -150,6 +194,11 @@ def too_long(study: Study) -> str:
     if found.memory_bytes > found.free_bytes:
         problems.append(
             f"{in_words(found.memory_bytes)} of memory, {in_words(found.free_bytes)} are free"
+        )
+    if found.host_bytes > found.host_free_bytes:
+        problems.append(
+            f"{in_words(found.host_bytes)} of the CPU's memory, {in_words(found.host_free_bytes)} "
+            "are free"
         )
     if not problems:
         return ""
@@ -214,12 +263,6 @@ def _matrix_speed(opened: _Opened) -> float:
         float((matrix @ matrix)[0, 0])  # reading one value waits for the device
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best
-
-
-def _scores_bytes(study: Study, shape: Shape) -> int:
-    """What scores of weights take, all of which are held until the study ends."""
-    made = [s for s in study.steps if signature_of(s.do).returns == "WeightScores"]
-    return sum(4 * shape.parameters * (2 if s.options.get("halves") else 1) for s in made)
 
 
 def _memory(opened: _Opened, batch: int) -> int:

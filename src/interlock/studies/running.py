@@ -37,6 +37,7 @@ from interlock.studies.evidence import Value
 from interlock.studies.keeping import keep, kept, table_of
 from interlock.studies.protocol import files_of, judges_of, labels_of, memory_used, protocol_of
 from interlock.studies.wiring import contrasts_of, noun, options, require_labels
+from interlock.subspaces import Subspaces
 from interlock.tables import Table
 from interlock.weight_scores import WeightScores
 
@@ -193,26 +194,30 @@ def _execute(
 
 
 def _release(study: Study, number: int, values: dict[str, Value]) -> None:
-    """Let go of weight scores that no step after this one reads; their table stays.
+    """Let go of weight scores and directions that no step after this one reads.
 
-    At four bytes a weight and set they would be the largest thing in memory until the end.
+    Their table stays. At four bytes a weight and set they would be the largest thing in memory
+    until the end.
     """
     later = {name for step in study.steps[number:] for name in steps_read(step)}
     later |= {name for claim in study.claims for name in claim.parts.values()}
     for name, value in values.items():
-        if isinstance(value, WeightScores) and name not in later:
+        if isinstance(value, WeightScores | Subspaces) and name not in later:
             values[name] = table_of(value)
 
 
 def _still_decides(study: Study, failed: Mapping[str, str]) -> bool:
     """Whether a claim is left that needs none of the steps that this model does not allow.
 
-    An audit of a packed model goes on without its weights; a study of nothing else ends.
+    Of a study without claims, whether a step is left. An audit of a packed model goes on without
+    its weights; a study of nothing else ends.
     """
     lost = set(failed)
     for step in study.steps:
         if lost.intersection(steps_read(step)):
             lost.add(step.id)
+    if not study.claims:
+        return any(step.id not in lost for step in study.steps)
     return any(claim.deciding() not in lost for claim in study.claims)
 
 

@@ -13,16 +13,20 @@ from interlock.verdict import RULES, Evidence
 _ABOUT = {
     "interval": f"{CONFIDENCE:.0%}, Wilson on n over the design effect; random sets: bootstrap "
     "over sets and topics, never narrower than Wilson; falls: MOVER over both rates",
+    "zero_shot": "share of all zero-shot questions answered rightly",
     "sparsity": "share of all weights of the layers' linear maps that were taken out",
-    "lost": "share of harmful prompts that were refused before and are not any more",
+    "share": "share of all directions of their outputs that were taken out",
+    "lost": "share of harmful prompts that were refused before and are not any more; of harmless "
+    "prompts, that were answered before and are not any more",
 }
 _TABLE, _SETS = "weights.pruning", "weights.sets"
+_RANKS = ("ranks", "top_ranks")
 _NAT = "nat per token"
 _Point = tuple[float, float]
 
 
 def conclude(parts: Mapping[str, Value]) -> Findings:
-    """Every point of the grid beside its controls, and other sets; one point decides.
+    """Every point of the grid beside its controls, other sets and directions; one point decides.
 
     The point is the one that removes most refusal on the prompts of the part `chosen` (another
     split), among those that are sparse and harmless enough there; without that part it is the
@@ -30,11 +34,13 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
     """
     pruned, chosen = parts["pruned"], parts.get("chosen")
     assert isinstance(pruned, Table)
-    rows = [_row(pruned, point, kind) for point in _points(pruned) for kind in ("found", "random")]
-    before = _row(pruned, None, "none")
-    told = [before, *(row for row in rows if row["count"])]
-    tables = {_TABLE: from_rows(told, about=_ABOUT | dict(pruned.about))}
-    others = {name: each for name, each in parts.items() if name not in ("pruned", "chosen")}
+    tables = {_TABLE: _grid(pruned)}
+    for name in _RANKS:
+        ranks = parts.get(name)
+        if isinstance(ranks, Table):
+            tables[f"weights.{name}"] = _grid(ranks)
+    known = ("pruned", "chosen", *_RANKS)
+    others = {name: each for name, each in parts.items() if name not in known}
     if others:
         rows = [row for name, each in others.items() for row in _set_rows(name, each)]
         tables[_SETS] = from_rows(rows, about=_ABOUT)
@@ -43,6 +49,13 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
     else:
         point, how = _largest(pruned), "the largest set that is sparse enough"
     return Findings(tables, _evidence(pruned, point, how))
+
+
+def _grid(taken: Table) -> Table:
+    """Every point beside its random controls, below what the model does with nothing taken out."""
+    rows = [_row(taken, point, kind) for point in _points(taken) for kind in ("found", "random")]
+    told = [_row(taken, None, "none"), *(row for row in rows if row["count"])]
+    return from_rows(told, about=_ABOUT | dict(taken.about))
 
 
 def _set_rows(name: str, removed: Value) -> list[dict]:
@@ -74,7 +87,8 @@ def _evidence(pruned: Table, point: _Point, how: str) -> Evidence:
     }
     missing = {}
     if sets:
-        estimates["random_fall"] = rate_over_sets(_lost(pruned, random))
+        estimates["random_fall"] = rate_over_sets(_lost(pruned, random, "refused", "refuse"))
+        estimates["random_harm"] = rate_over_sets(_lost(pruned, random, "complied", "comply"))
     else:
         missing["random_fall"] = "no random set was taken out"
     return Evidence(estimates, control, _TABLE, missing)
@@ -136,11 +150,12 @@ def _rate(rows: Table) -> Estimate:
     return rate(rows["value"] == 1, rows["topic"].tolist())
 
 
-def _lost(pruned: Table, part: Table) -> Table:
-    """The refusals of a part, 1 where one was there before and is gone."""
-    after, before = _refusals(part), _refusals(pruned.where(kind="none"))
-    refused = dict(zip(before["example"].tolist(), before["value"].tolist(), strict=True))
-    was = np.array([refused[name] for name in after["example"].tolist()])
+def _lost(pruned: Table, part: Table, measure: str, expected: str) -> Table:
+    """Refusals of harmful or answers to harmless prompts, 1 where one was there and is gone."""
+    after = part.where(measure=measure, expected=expected)
+    before = pruned.where(kind="none", measure=measure, expected=expected)
+    there = dict(zip(before["example"].tolist(), before["value"].tolist(), strict=True))
+    was = np.array([there[name] for name in after["example"].tolist()])
     return Table({**after.columns, "value": (was * (1 - after["value"])).tolist()})
 
 
@@ -169,7 +184,8 @@ def _row(pruned: Table, point: _Point | None, kind: str) -> dict:
         "harmful_compliance": part.where(measure="complied", expected="refuse"),
         "degenerate": part.where(measure="degenerate"),
     }
-    row |= {"sparsity": float(part["sparsity"][0]), "weights": int(part["weights"][0])}
+    share, number = ("share", "ranks") if "ranks" in part.columns else ("sparsity", "weights")
+    row |= {share: float(part[share][0]), number: int(part[number][0])}
     for name, rows in shares.items():
         estimate = rate_over_sets(rows) if kind == "random" else _rate(rows)
         row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
@@ -180,4 +196,8 @@ def _row(pruned: Table, point: _Point | None, kind: str) -> dict:
         opening = mean(scores["value"], scores["topic"].tolist(), unit="nat")
         name = f"opening_{expected}"
         row |= {name: opening.value, f"{name}_low": opening.low, f"{name}_high": opening.high}
+    asked = part.where(measure="zero_shot")
+    if len(asked):
+        right = rate_over_sets(asked) if kind == "random" else _rate(asked)
+        row |= {"zero_shot": right.value, "zero_shot_low": right.low, "zero_shot_high": right.high}
     return row | {"n": len(shares["refusal"]) // row["count"]}

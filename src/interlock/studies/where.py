@@ -1,17 +1,21 @@
 """Where refusal is carried: layer and unit effects, and whether a small set restores it."""
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 
 from interlock.scores import Scores, summary
 from interlock.sites import parse
-from interlock.stats import CONFIDENCE, by_group, permutation_p, ratio
+from interlock.stats import CONFIDENCE, by_group, mean, permutation_p, ratio
 from interlock.studies.evidence import Findings, Value, count_topics, exact
 from interlock.studies.verifying import verified
 from interlock.tables import Table, from_rows
-from interlock.verdict import Evidence
+from interlock.verdict import RULES, Evidence
 
+log = logging.getLogger("interlock")
+
+_ALIKE = 0.1  # of the mean gap, below which a pair is hardly separated
 _CONTROL = "random sets of the same size, kinds and layers, none of the found units in them"
 _ABOUT = {
     "interval": f"{CONFIDENCE:.0%}, bootstrap of the ratio of means over topics",
@@ -117,4 +121,32 @@ def _evidence(joint: Table, compared: Table) -> Evidence:
         "topics": count_topics(found),
     }
     control = f"{len(controls)} random sets of the same size, kinds and layers"
-    return Evidence(estimates, control, "where.sets")
+    apart = _apart(found)
+    if apart:
+        estimates.pop("restored")
+    return Evidence(estimates, control, "where.sets", apart)
+
+
+def _apart(found: Table) -> dict[str, str]:
+    """Why no share of the gap means anything: the model does not tell the two prompts apart.
+
+    Single pairs that it hardly tells apart are counted in the log; they stay in the means.
+    """
+    gap = mean(found["gap"].astype(float), found["topic"].tolist(), unit="nat")
+    alike = int((found["gap"] < _ALIKE * gap.value).sum()) if gap.value > 0 else gap.n
+    if alike:
+        log.warning(
+            "%d of %d pairs are hardly separated: the model's opening scores of their two prompts "
+            "differ by less than %.0f %% of the mean gap, or the wrong way.",
+            alike,
+            gap.n,
+            100 * _ALIKE,
+        )
+    if gap.clusters < 2 or gap.low > 0:
+        return {}
+    return {
+        RULES["localised"]
+        .conditions[0]
+        .meaning: f"The model does not separate the pairs: the harmful prompts' opening score is "
+        f"{gap.value:.2f} nat [{gap.low:.2f}, {gap.high:.2f}] above their partners'."
+    }

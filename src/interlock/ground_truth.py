@@ -12,6 +12,12 @@ from interlock.errors import InterlockError
 from interlock.files import read_json
 
 CARD = Path(__file__).parent / "ground_truth.json"
+_OTHERS = {
+    "interchange": "carries {} of what the planted direction carries",
+    "weights_auroc": "AUROC {} of single planted weights",
+    "enrichment": "its first weights are planted {} times as often as all",
+}
+"""Marks beside average precision that are told in words."""
 
 
 def read_card(path: Path = CARD) -> dict[str, Any]:
@@ -48,11 +54,16 @@ def beside(
     lines += [
         method_line(name, row)
         for name, row in card["methods"].items()
-        if row["causal"] and set(row["methods"]) <= set(methods) and row["marks"]
+        if _is_shown(row) and set(row["methods"]) <= set(methods)
     ]
     if not lines:
         return ("none of these methods is on the ground-truth card yet",)
     return (*lines, f"suite {card['suite']}, {card['pairs']} pairs, {card['date']}")
+
+
+def _is_shown(row: Mapping[str, Any]) -> bool:
+    """Whether it has marks and is no mere baseline: it intervenes, or it scores weights."""
+    return bool(row["marks"]) and (row["causal"] or "enrichment" in row["marks"])
 
 
 def _positive_control(card: Mapping[str, Any], rule: str, pairs: int) -> list[str]:
@@ -82,6 +93,11 @@ def method_line(name: str, row: Mapping[str, Any]) -> str:
             f"average precision {_number(precision['mean'])}{_ends(precision)}, worst "
             f"{_number(precision['worst'])}, on {precision['n']} planted organisms"
         )
+    parts += [
+        words.format(_number(row["marks"][mark]["mean"])) + f", on {row['marks'][mark]['n']}"
+        for mark, words in _OTHERS.items()
+        if mark in row["marks"]
+    ]
     nulls, covered = row["nulls"], row["coverage"]
     if nulls:
         parts.append(

@@ -78,6 +78,23 @@ def test_a_method_counts_only_with_all_it_needs():
     assert names[:2] == ["noising", "conditional"]
 
 
+def test_directions_and_weights_are_told_by_their_own_marks():
+    one = MARK | {"n": 2}
+    rows = {
+        "bypass": ROW | {"methods": ["direction"], "marks": {"interchange": one}, "nulls": None},
+        "SNIP": ROW
+        | {
+            "methods": ["snip"],
+            "causal": False,
+            "marks": {"ap": MARK, "weights_auroc": one, "enrichment": one | {"mean": 17.3}},
+        },
+    }
+    bypass, snip, _ = beside(CARD | {"methods": rows}, "", {"direction", "snip"})
+    assert bypass.startswith("bypass: carries 0.99 of what the planted direction carries, on 2")
+    assert "AUROC 0.99 of single planted weights, on 2; its first" in snip
+    assert "planted 17.30 times as often as all, on 2" in snip
+
+
 def test_a_baseline_is_never_named_as_support():
     assert not any(line.startswith("probe") for line in beside(CARD, "", {"probe", "patching"}))
 
@@ -103,7 +120,14 @@ def test_the_card_that_ships_says_something_of_every_rule_and_causal_method():
     kinds = [organism["kind"] for organism in card["organisms"]]
     assert kinds.count("planted") >= 2 and "natural" in kinds and kinds.count("null") >= 2
     assert len(beside(card, "localised", {"patching", "joint"})) >= 5
-    assert all(row["nulls"]["runs"] for row in card["methods"].values() if row["causal"])
+    of_units = [row for row in card["methods"].values() if row["causal"] and "ap" in row["marks"]]
+    assert len(of_units) >= 9 and all(row["nulls"]["runs"] for row in of_units)
+    (snip,) = [line for line in beside(card, "few_weights", {"snip"}) if line.startswith("SNIP:")]
+    assert "of single planted weights" in snip and "times as often as all" in snip
+    assert (
+        "of what the planted direction carries"
+        in beside(card, "one_direction", {"direction", "direction_candidates"})[0]
+    )
 
 
 def test_a_file_that_is_no_card(tmp_path):

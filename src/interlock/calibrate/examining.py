@@ -1,8 +1,9 @@
 """One subject put to every contestant; what comes back is plain JSON, and kept in the cache."""
 
+import logging
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,23 @@ def examine(subject: Subject, order: Order) -> dict[str, Any]:
     with suppress(InterlockError):  # a damaged cache is computed again
         if memory.is_file():
             return read_json(memory)
-    with one_thread():
+    with one_thread(), _silent():
         found = _examined(subject, order)
     with suppress(InterlockError):  # a cache that cannot be written only costs time
         write_json(memory, found)
     return found
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without notices that are for whoever studies one model."""
+    log = logging.getLogger("interlock")
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _examined(subject: Subject, order: Order) -> dict[str, Any]:

@@ -10,11 +10,11 @@ With 100 million parameters the figure is forward passes per site. Where there i
 the shape of Llama 3 8B with random weights in bfloat16 is timed in seconds: 32 pairs of 64 tokens,
 every layer x 3 and all 1,024 heads at the last position (target 8 s).
 
-TransformerLens and nnsight are not among the project's dependencies; the output says whether they
-are there.
+TransformerLens and nnsight are not among the project's dependencies; where they can be imported
+(`peer_sweeps`) their sweep at the last position is timed in this process, on the same weights and
+prompts, and must give the same answers.
 """
 
-import importlib.util
 import statistics
 import tempfile
 import time
@@ -35,6 +35,7 @@ from interlock.encoding import Batch, collate, from_ids
 from interlock.model import Model
 from interlock.replay import Kept, keep, replay
 from interlock.sites import Site, unit
+from peer_sweeps import PEERS, prepared, there
 
 SMALL = {
     "hidden_size": 256,
@@ -56,7 +57,6 @@ KINDS = ("resid_post", "attn", "mlp")
 TARGETS = {"last_position_ratio": 1.5, "all_positions_ratio": 5.0, "heads_ratio": 10.0}
 AGREEMENT = 1e-5
 Found = TypeVar("Found")
-PEERS = ("transformer_lens", "nnsight")
 ONE, OTHER = 17, 23  # the tokens whose logits are compared
 
 
@@ -191,6 +191,7 @@ def small_model(folder: Path) -> dict[str, float]:
             values |= {f"{key}_t{tokens}_{name}": each for name, each in found.items()}
     found = measure(model, head_sweep(model, 32), 15)
     values |= {f"heads_t32_{name}": each for name, each in found.items()}
+    values |= peers(model)
     for key in ("last_position", "all_positions", "heads"):
         ratios = [values.get(f"{key}_t{tokens}_ratio", 0.0) for tokens in (32, 128)]
         values[f"{key}_ratio"] = max(ratios)
@@ -285,14 +286,24 @@ def _timed(model: Model, work: Callable[[], Found]) -> tuple[float, Found]:
     return time.perf_counter() - start, found
 
 
-def peers() -> dict[str, str]:
-    """Which peers could be timed here."""
-    found = {}
+def peers(model: Model) -> dict[str, float]:
+    """What the same sweep at the last position takes with each peer that is there."""
+    sweep = layer_sweep(model, 32, "last")
+    base, other = prompts(model, sweep.tokens, sweep.shared)
+    source = record(model, other, sweep.sites)
+    wanted = naive(model, base, [[put(site, source.values[site])] for site in sweep.sites])[:, 0]
+    values = {}
     for name in PEERS:
-        there = importlib.util.find_spec(name) is not None
-        found[name] = "importable, not timed by this script" if there else "not installed"
-        print(f"{name}: {found[name]}")
-    return found
+        if name not in there():
+            print(f"{name}: not installed, not timed")
+            continue
+        theirs = prepared(name, model, base.ids, other.ids, partial(reading, _=()))
+        off = float((theirs() - wanted).abs().max())
+        assert off <= 10 * AGREEMENT, f"{name} gives other answers: {off:.1e} away"
+        times = race({"plain": partial(plain, model, base), name: theirs}, rounds=7)
+        values[f"{name}_last_position_ratio"] = times[name].ratio(times["plain"])
+        print(f"{name}: x {times[name].ratio(times['plain']):.1f}, off by {off:.0e}")
+    return values
 
 
 def main() -> None:
@@ -303,7 +314,7 @@ def main() -> None:
     for key, target in TARGETS.items():
         print(f"{key}: {values[key]:.2f} (target {target})")
     rounded = {name: float(f"{value:.4g}") for name, value in values.items()}
-    report("sweep", **rounded, peers=peers(), targets=TARGETS)
+    report("sweep", **rounded, peers=there(), targets=TARGETS)
 
 
 if __name__ == "__main__":

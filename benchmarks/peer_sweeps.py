@@ -43,7 +43,9 @@ def prepared(name: str, model: Model, ids: Tensor, other: Tensor, answer: Answer
 
 def transformer_lens(model: Model, ids: Tensor, other: Tensor, answer: Answer) -> Sweep:
     """`run_with_hooks`, a hook for each site."""
-    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.model_bridge import (  # pyright: ignore[reportMissingImports]
+        TransformerBridge,
+    )
     from transformers import AutoTokenizer
 
     bridge = TransformerBridge.boot_transformers(
@@ -77,7 +79,7 @@ def transformer_lens(model: Model, ids: Tensor, other: Tensor, answer: Answer) -
 
 def nnsight(model: Model, ids: Tensor, other: Tensor, answer: Answer) -> Sweep:
     """A trace for each site."""
-    from nnsight import NNsight
+    from nnsight import NNsight  # pyright: ignore[reportMissingImports]
 
     traced: Any = NNsight(model.network)
     layers = traced.model.layers

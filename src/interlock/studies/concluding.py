@@ -124,7 +124,8 @@ def _repeats(current: Run) -> list[str]:
     manifests = current.folder.parent.glob(f"*/{run.MANIFEST}")
     others = [Run(path.parent) for path in manifests if path.parent != current.folder]
     same = sum(_asks_the_same(other, current) for other in others)
-    return [f"{same} earlier runs judged this model on the same prompts"] if same else []
+    runs = "run" if same == 1 else "runs"
+    return [f"{same} earlier {runs} judged this model on the same prompts"] if same else []
 
 
 def _asks_the_same(other: Run, current: Run) -> bool:

@@ -111,3 +111,46 @@ def test_a_full_disk_is_seen_before_scoring(cli, sets, monkeypatch):
     monkeypatch.setattr(weights.shutil, "disk_usage", lambda _: usage(10, 10, 0))
     result = grouped(cli, sets, "--scores")
     assert "are free in" in result.last_error() and "The scores take" in result.last_error()
+
+
+def test_a_set_of_the_original_study_is_imported_and_compared(cli, sets, isolated):
+    """The JSON of indices, back to the very set it was written from; overlap from either form."""
+    assert grouped(cli, sets, "--indices", "SNIP_TOP_K=0.05").code == 0
+    home = isolated / "groups"
+    result = cli("weights", "import", home / "set_difference.json", "organism:aligned",
+                 "--out", isolated / "back.safetensors", "--json")  # fmt: skip
+    assert result.code == 0, result.err
+    chosen = mask.load(home / "set_difference.safetensors")
+    assert mask.load(isolated / "back.safetensors") == chosen
+    assert json.loads(result.out)["weights"] == chosen.count()
+    wanted = next(mask.by(mask.overlap(chosen, mask.load(home / "top_safety.safetensors")), "all")
+                  .rows())  # fmt: skip
+    for first, second, more in (
+        ("set_difference.safetensors", "top_safety.safetensors", ()),
+        ("set_difference.json", "top_safety.safetensors", ()),
+        ("set_difference.json", "top_safety.json", ("--model", "organism:aligned")),
+    ):
+        found = cli("weights", "overlap", home / first, home / second, *more, "--json")
+        assert found.code == 0, found.err
+        said = json.loads(found.out)
+        assert said["all"] == [wanted]
+        assert len(said["layer"]) == 4 and len(said["type"]) == 7
+    text = cli("weights", "overlap", home / "random.json", home / "random.safetensors")
+    assert text.code == 0 and "100.0%" in text.out and "self_attn.q_proj" in text.out
+
+
+def test_indices_that_fit_no_model_are_refused(cli, isolated):
+    """A matrix the model lacks, an index outside one, no sizes, and the file itself as out."""
+    strange, outside = isolated / "strange.json", isolated / "outside.json"
+    strange.write_text('{"layer_9_self_attn.q_proj": [[0, 0]]}')
+    outside.write_text('{"layer_0_self_attn.q_proj": [[0, 4096]]}')
+    for arguments, words in (
+        (("import", strange, "organism:aligned"), "matrices that the model does not have"),
+        (("import", outside, "organism:aligned"), "index outside"),
+        (("import", isolated / "none.json", "organism:aligned"), "none.json"),
+        (("import", strange, "organism:aligned", "--out", strange), "name another"),
+        (("overlap", strange, outside), "--model"),
+    ):
+        result = cli("weights", *arguments)
+        assert result.code == 2 and words in result.err, result.err
+    assert not (isolated / "strange.safetensors").exists()

@@ -21,6 +21,7 @@ from interlock.cli import (
     runs,
     studies,
     study_files,
+    weight_sets,
     weights,
 )
 from interlock.cli.output import fail
@@ -47,6 +48,8 @@ _GROUPS = {
 }
 data.data_app.command("fetch")(fetching.fetch)
 weights.weights_app.command("prune")(studies.prune)
+weights.weights_app.command("import")(weight_sets.weights_import)
+weights.weights_app.command("overlap")(weight_sets.weights_overlap)
 
 app = typer.Typer(
     help="Find, test and track the safety mechanisms inside open-weight language models.",

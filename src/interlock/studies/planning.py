@@ -22,6 +22,7 @@ from interlock.costs import Cost
 from interlock.datasets import load
 from interlock.footprint import network_bytes
 from interlock.loading import Settled, default_dtype, place_of, read_config, settle
+from interlock.matrices import matrices_in
 from interlock.memory import in_words, look
 from interlock.methods import METHODS
 from interlock.model import Shape, shape_of
@@ -138,6 +139,18 @@ def estimate_settled(study: Study, settled: Settled) -> Estimate:
     network, architecture = _on_meta(settled.source)
     held = settled.dtype, settled.weight_bytes
     return _estimate(study, _opened(network, architecture, settled.device, *held))
+
+
+def matrix_shapes(name: str, revision: str | None = None) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of every linear map of a model's layers, from its config alone.
+
+    Raises:
+        ModelError: the model cannot be found or its config cannot be read.
+    """
+    source = find_config(name, revision) or settle(name, revision=revision).source
+    network, architecture = _on_meta(source)
+    layers = network.get_submodule(architecture.layers)
+    return {each.name: each.shape for each in matrices_in(layers.children())}
 
 
 def _opened(

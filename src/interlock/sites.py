@@ -25,6 +25,18 @@ KINDS: tuple[str, ...] = get_args(Kind)
 INDEXED: tuple[str, ...] = ("head", "query", "key", "value", "neuron")
 NAMED_POSITIONS: tuple[str, ...] = ("all", "last", "post", "slot")
 
+# of a layer, in the order in which they are computed
+_STAGES = (
+    ("resid_pre",),
+    ("query", "key", "value"),
+    ("head",),
+    ("attn",),
+    ("resid_mid",),
+    ("neuron",),
+    ("mlp",),
+    ("resid_post",),
+)
+
 _SITE = re.compile(r"(\w+)\.(\d+)(?:\.(\d+)(?::(\d+))?)?(?:@(-?\w+))?")
 
 
@@ -81,6 +93,14 @@ class Edge:
         return f"{self.source}->{self.target}"
 
 
+def acts_before(first: Site, second: Site) -> bool:
+    """Whether the first can act on the second: it comes earlier in the forward pass.
+
+    Two sites of one place, such as two heads of a layer, cannot act on each other.
+    """
+    return _depth(first) < _depth(second)
+
+
 def unit(kind: str, layer: int, index: int, position: str = "all") -> Site:
     """The site of one head, key-value head or neuron."""
     return Site(kind, layer, (index, index + 1), position)
@@ -115,6 +135,10 @@ def parse_edge(text: str) -> Edge:
     if len(ends) != 2:
         raise SiteError(f"'{text}' is not an edge. Write source->target.")
     return Edge(parse(ends[0]), parse(ends[1]))
+
+
+def _depth(site: Site) -> tuple[int, int]:
+    return site.layer, next(place for place, kinds in enumerate(_STAGES) if site.kind in kinds)
 
 
 def _check_index(kind: str, index: tuple[int, int]) -> None:

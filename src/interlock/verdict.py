@@ -151,6 +151,7 @@ _MATRIX_GUARDS = (
     _ENOUGH,
     Condition("categories", "at least", 3.0, "categories"),
     Condition("own", "at least", 0.30, "share of its own gap that a category's set carries"),
+    Condition("control_sets", "at least", 20.0, "matched random sets"),
     Condition("random", "at most", 0.15, "share of the gap that matched random sets carry"),
     Condition("ceiling", "at least", 0.50, "the same for sets found on half the topics, over own"),
 )

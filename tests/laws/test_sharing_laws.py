@@ -10,11 +10,13 @@ CATEGORIES = ("a", "b", "c", "d")
 TOPICS = 6
 
 
-def table_of(effects, *, noise=0.02, seed=0, topics=TOPICS) -> Table:
+def table_of(effects, *, noise=0.02, seed=0, topics=TOPICS, controls=5) -> Table:
     """A table in which set (part, source) takes `effects(part, source, target)` of every gap."""
     generator = np.random.default_rng(seed)
     sets = [(part, name, 0) for name in CATEGORIES for part in ("whole", "first", "second", "own")]
-    sets += [("core", "", 0)] + [("matched random", name, 1) for name in CATEGORIES]
+    sets += [("core", "", 0)] + [
+        ("matched random", name, number) for name in CATEGORIES for number in range(controls)
+    ]
     rows = [
         {
             "source": source,
@@ -85,7 +87,7 @@ def test_numbers_are_those_of_the_matrix_by_hand():
     wanted = {
         "own": 0.8, "cross": 0.3, "ceiling": 0.6 / 0.8, "sharing": (0.3 / 0.8) / (0.6 / 0.8),
         "private": 0.35, "apart": 0.5, "random": 0.05, "p_rows": 1 / 24,
-        "categories": 4, "topics": 24,
+        "categories": 4, "topics": 24, "control_sets": 20,
     }  # fmt: skip
     for name, value in wanted.items():
         assert found[name].value == pytest.approx(value), name
@@ -121,6 +123,12 @@ def test_few_topics_conclude_nothing():
     assert sharing(table_of(shared, topics=3)).substrate == "undetermined"
     wide = quantities(table_of(shared, topics=1))["own"]
     assert np.isneginf(wide.low) and np.isposinf(wide.high)
+
+
+def test_few_random_sets_conclude_nothing():
+    found = sharing(table_of(shared, controls=4))
+    assert found.substrate == "undetermined"
+    assert "matched random sets: lower bound at least 20" in found.verdicts[0].reason
 
 
 def test_intervals_cover():

@@ -146,13 +146,14 @@ def test_how_many_carry_it_stands_beside_the_set():
 def test_a_category_matrix_decides_by_the_declared_rules():
     generator = np.random.default_rng(0)
     names, parts = ("a", "b", "c"), ("whole", "first", "second", "own", "matched random")
-    sets = [(part, name) for part in parts for name in names] + [("core", "")]
+    sets = [(part, name, 0) for part in parts[:-1] for name in names] + [("core", "", 0)]
+    sets += [("matched random", name, number) for name in names for number in range(7)]
     rows = [
-        {"source": source, "part": part, "number": int(part == "matched random"), "size": 2,
-         "target": target, "example": f"{target}{number}", "topic": f"{target}{number}",
+        {"source": source, "part": part, "number": number, "size": 2,
+         "target": target, "example": f"{target}{row}", "topic": f"{target}{row}",
          "effect": GAP * (part not in ("own", "matched random")) + generator.normal(0, 0.1),
          "gap": GAP}
-        for part, source in sets for target in names for number in range(6)
+        for part, source, number in sets for target in names for row in range(6)
     ]  # fmt: skip
     found = substrate.conclude({"matrix": from_rows(rows)})
     outcomes = {name: decide(RULES[name], found.evidence).outcome for name in

@@ -12,7 +12,7 @@ from interlock.measures import openers_of
 from interlock.methods.interaction import interaction
 from interlock.methods.patching import patching
 from interlock.metrics import opening_score
-from interlock.sites import parse
+from interlock.sites import acts_before, parse
 
 SITES = tuple(parse(text) for text in ("head.0.2", "head.2.1", "neuron.1.32:48"))
 
@@ -25,12 +25,12 @@ def few(contrasts):
     return replace(find, examples=tuple(kept))
 
 
-def by_hand(model, pairs, openers, direction, patched, held):
+def by_hand(model, pairs, openers, direction, patched, held, sites=SITES):
     """Score changes with explicit edits, one pair at a time."""
     usable, _ = usable_pairs(model, pairs, ("all",))
     changes = []
     for row in rows_of(usable):
-        sides = read_sides(model, [row], openers, SITES, direction)
+        sides = read_sides(model, [row], openers, sites, direction)
         edits = [put(site, sides.other.values[site]) for site in patched]
         edits += [put(site, sides.own.values[site]) for site in held]
         with edited(model, edits, sides.base):
@@ -53,7 +53,7 @@ def test_effects_are_those_of_patching_by_hand(aligned, few, judged, direction, 
     )
     for first in SITES:
         for other in SITES:
-            if other == first:
+            if other == first or (given == "held" and not acts_before(other, first)):
                 assert not len(cell(table, first, other, "joint"))
                 continue
             patched, held = ([other, first], []) if given == "patched" else ([other], [first])
@@ -77,14 +77,19 @@ def test_single_effects_are_the_sweep_s(aligned, few, judged):
     assert len(set(table["site"].tolist())) == len(sweep.sites) - 1  # all but the given one
 
 
-def test_holding_a_later_site_does_nothing_to_an_unread_one(aligned, few, judged):
-    """What comes before a patch cannot carry its effect: holding it changes nothing."""
+def test_only_what_comes_before_a_held_site_is_patched(aligned, few, judged):
+    """A site that comes after the held one cannot lose anything by it, so it has no row."""
     late, early = parse("head.3.0"), parse("head.0.2")
     table = interaction(
         aligned, few, (early, late), judged,
         direction="denoise", given="held", beside="sites",
     )  # fmt: skip
-    joint, alone = (cell(table, early, late, column) for column in ("joint", "alone"))
-    assert np.allclose(joint, alone, atol=1e-4)
-    other, before = (cell(table, late, early, column) for column in ("joint", "alone"))
-    assert not np.allclose(other, before, atol=1e-4)
+    assert set(zip(table["given"], table["site"], strict=True)) == {(str(late), str(early))}
+    assert not np.allclose(table["joint"], table["alone"], atol=1e-4)
+    openers = openers_of(judged)
+    alone, held = (
+        by_hand(aligned, few, openers, "denoise", [late], kept, sites=(early, late))
+        for kept in ([], [early])
+    )
+    assert np.abs(alone).max() > 1e-3
+    assert np.allclose(alone, held, atol=1e-4)

@@ -12,7 +12,7 @@ import numpy as np
 from interlock.calibrate.answers import Contestant, UnitAnswer
 from interlock.calibrate.exam import Exam
 from interlock.scores import THRESHOLD, Decision, Scores
-from interlock.sites import Edge, Site, parse
+from interlock.sites import Edge, Site, acts_before, parse
 from interlock.stats import Estimate, by_group, ratio
 from interlock.tables import Table
 
@@ -209,14 +209,9 @@ def _mediated(table: Table) -> list[Edge]:
             continue
         lost = ratio(alone - table["joint"][rows], alone, topics, unit="share of the effect")
         given, site = map(parse, name.split(" "))
-        if lost.low > MEDIATED and _before(site, given):
+        if lost.low > MEDIATED and acts_before(site, given):
             edges.append(Edge(site, given))
     return edges
-
-
-def _before(source: Site, target: Site) -> bool:
-    """Whether a unit can be read by another: an earlier layer, or a head by its layer's neurons."""
-    return (source.layer, source.kind == "neuron") < (target.layer, target.kind == "neuron")
 
 
 def reduced(edges: Collection[Edge]) -> tuple[Edge, ...]:

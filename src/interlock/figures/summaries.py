@@ -11,7 +11,7 @@ import numpy as np
 
 from interlock.figures import signals
 from interlock.scores import Scores, summary
-from interlock.sites import Site, parse
+from interlock.sites import acts_before, parse
 from interlock.stats import CONFIDENCE, by_group, ratio
 from interlock.tables import Table, from_rows
 from interlock.verification import circuits, curves, sharing
@@ -23,7 +23,6 @@ _CURVE = {"kind", "draw", "size", "sites", "effect", "gap"}
 _MATRIX = {"source", "part", "number", "target", "effect", "gap"}
 _CIRCUIT = {"part", "without", "number", "score"}
 _SIGNAL = {"layers", "position", "harmful", "harmless"}
-_WITHIN = ("resid_pre", "query", "key", "value", "head", "attn", "resid_mid", "neuron", "mlp")
 
 
 def summaries(found: Mapping[str, object], judged: Container[str]) -> dict[str, Table]:
@@ -91,7 +90,7 @@ def _edge_rows(table: Table) -> list[dict]:
     rows = []
     for edge, members in by_group([f"{source}->{target}" for source, target in named]).items():
         source, target = edge.split("->")
-        if _order(parse(source)) >= _order(parse(target)):
+        if not acts_before(parse(source), parse(target)):
             continue
         own = topics[members].tolist()
         through, before, after = (
@@ -111,11 +110,6 @@ def _edge_rows(table: Table) -> list[dict]:
             }
         rows.append(row)
     return rows
-
-
-def _order(site: Site) -> tuple[int, int]:
-    """Where in the forward pass a site comes; two sites of one place cannot act on each other."""
-    return site.layer, _WITHIN.index(site.kind) if site.kind in _WITHIN else len(_WITHIN)
 
 
 def _groups(scores: Mapping[str, Scores]) -> list[list[str]]:

@@ -8,7 +8,8 @@ alone (an AND pair), and one that is read by another carries the same effect aga
 2. `patched`: patch the given site and another together. Their interaction is the joint effect minus
    both single ones: positive for OR under noising and for AND under denoising, negative in a chain.
 3. `held`: patch the other site while the given one is held at what the base run had there. What is
-   lost of the single effect passes through the given site: an edge, direct or not.
+   lost of the single effect passes through the given site: an edge, direct or not. Only sites that
+   come before the given one can lose anything, so only these are patched.
 
 Source: pairwise interventions and why both directions: Heimersheim & Nanda (2024,
 arXiv:2404.15255); compensation by backups: McGrath et al. (2023, arXiv:2307.15771).
@@ -34,7 +35,7 @@ from interlock.measures import openers_of
 from interlock.metrics import Openers
 from interlock.model import Model, Shape
 from interlock.selection import unit_sites
-from interlock.sites import Site
+from interlock.sites import Site, acts_before
 from interlock.store import each
 from interlock.tables import Table, from_rows
 
@@ -82,12 +83,12 @@ def interaction(
         others = tuple(dict.fromkeys((*first, *unit_sites(model.shape, groups))))
 
     def measure(site: Site | None) -> list[list[float]]:
-        conditions = [_condition(site, other, given) for other in others]
+        conditions = [_condition(site, other, given) for other in _beside(site, others, given)]
 
         def changes(part: PairRows) -> list[list[float]]:
             return _changes(model, part, openers, conditions, direction)
 
-        return in_batches(rows_of(usable), batch, changes)
+        return in_batches(rows_of(usable), batch, changes) if conditions else []
 
     singles, *joints = each(f"{given} {direction}", [None, *first], measure)
     rows = [
@@ -97,12 +98,12 @@ def interaction(
             "example": row.id,
             "topic": topic,
             "joint": joint[number][column],
-            "alone": singles[number][column],
+            "alone": singles[number][others.index(other)],
             "given_alone": singles[number][others.index(site)],
             "gap": singles[number][-1],
         }
         for site, joint in zip(first, joints, strict=True)
-        for column, other in enumerate(others)
+        for column, other in enumerate(_beside(site, others, given))
         if other != site
         for number, (row, topic) in enumerate(zip(usable.harmful, usable.topics, strict=True))
     ]
@@ -117,11 +118,22 @@ def interaction(
 
 
 def interaction_cost(shape: Shape, examples: int, options: dict) -> Cost:
-    """For the single effects and each given site: both sides, and one pass per other site."""
-    others = options["count"]
+    """For the single effects and each given site: both sides, and one pass per other site.
+
+    Of the others about half come before a site that is held.
+    """
+    count, others = options["count"], options["count"]
     if options["beside"] == "units":
         others = len(unit_sites(shape, options["groups"]))
-    return Cost(prompts=(options["count"] + 1) * (others + READS) * examples // 2)
+    passes = count * others / (2 if options["given"] == "held" else 1)
+    return Cost(prompts=int((others + passes + (count + 1) * READS) * examples) // 2)
+
+
+def _beside(given: Site | None, others: tuple[Site, ...], how: _Given) -> tuple[Site, ...]:
+    """What is patched beside a given site; held, it can only be read by what comes after."""
+    if given is None or how == "patched":
+        return others
+    return tuple(other for other in others if acts_before(other, given))
 
 
 def _condition(given: Site | None, other: Site, how: _Given) -> Condition:

@@ -85,7 +85,7 @@ def category_matrix(
     replies: Table,
     *,
     ablate: Literal["mean", "resample"] = "resample",
-    controls: int = 5,
+    controls: int = 8,
     groups: int = 12,
     batch: int = 32,
     seed: int = 0,

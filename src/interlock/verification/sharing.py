@@ -124,6 +124,8 @@ def quantities(table: Table, seed: int = 0) -> Mapping[str, Estimate]:
     random = [
         found.drawn_all for key, found in draws.by_set().items() if key[0] == "matched random"
     ]
+    drawn = len(random)
+    estimates["control_sets"] = _counted(drawn, drawn, "counted", "sets")
     if random:
         level = np.mean([values[places].mean(axis=0) for values in random], axis=0)
         estimates["random"] = draws.estimate(level, places, "share of the gap")

@@ -8,7 +8,7 @@ from interlock.calibrate.exam import Exam, counted
 from interlock.calibrate.examining import Order, examine
 from interlock.calibrate.marking import against_plant, claims
 from interlock.calibrate.subjects import Subject, planted, small
-from interlock.calibrate.verdicts import VERDICTS, expected
+from interlock.calibrate.verdicts import JUDGES
 from interlock.methods.behaviour import behaviour
 from interlock.organisms.truth import read_truth
 
@@ -42,7 +42,7 @@ def test_exact_effects_rank_the_plant_first(subject):
     assert 0.1 * len(both.sites) < bill.passes < (2 + 20 * repaired) * len(both.sites) + 10
     looked = against_plant(CONTESTANTS["activation difference"].answer(exam), truth, exam.check)
     assert looked["ap"] <= 0.6, "what differs must not give the plant away"
-    assert expected("planted", truth) is True
+    assert JUDGES["localised"].true(subject, truth) is True
 
 
 @pytest.mark.parametrize("subject", EMPTY, ids=lambda subject: subject.name)
@@ -50,7 +50,7 @@ def test_nothing_is_claimed_where_labels_are_random(subject):
     exam = exam_of(subject)
     for name in ("both directions", "mean ablation"):
         assert claims(CONTESTANTS[name].answer(exam)) is False, name
-    assert VERDICTS["localised"](exam) != "supported"
+    assert JUDGES["localised"].outcome(exam) != "supported"
 
 
 def test_an_untrained_model_gives_no_answer_and_no_claim():

@@ -29,7 +29,7 @@ def matrix_of(name: str, *, exchanged: bool = False) -> tuple[Table, Table, Shar
         for way in ("denoise", "noise")
     ]
     sets = category_sets(model, find, *scores)
-    table = category_matrix(model, check, sets, judged, controls=3)
+    table = category_matrix(model, check, sets, judged, controls=4)
     return sets, table, sharing(table)
 
 
@@ -58,7 +58,19 @@ def test_detectors_of_single_categories_are_told_from_it():
         assert not own & others
 
 
-@pytest.mark.parametrize("name", ["planted-chain-0", "planted-categories-0"])
+def test_a_chain_of_its_own_for_every_category_is_private():
+    """Nothing is shared: private is supported, neither of the others is, and every unit found."""
+    name = "planted-private-0"
+    _, table, found = matrix_of(name)
+    assert found.substrate == "private", found.estimates
+    outcomes = [verdict.outcome for verdict in found.verdicts]
+    assert outcomes == ["not supported", "supported", "not supported"]
+    assert found.estimates["own"].low > 0.8 and found.estimates["cross"].high < 0.2
+    for category, units in read_truth(folder(name)).categories.items():
+        assert set(map(str, units)) <= set(table.about[f"whole {category}"].split())
+
+
+@pytest.mark.parametrize("name", ["planted-chain-0", "planted-categories-0", "planted-private-0"])
 def test_exchanged_labels_give_no_verdict(name):
     """Harmful and harmless exchanged by a coin in every pair: there is nothing to share."""
     _, _, found = matrix_of(name, exchanged=True)

@@ -167,7 +167,9 @@ def _judged(rule: str, results: Sequence[Result]) -> bool:
 
 def _by_size(rule: str, results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     """The same for studies of fewer pairs."""
-    sizes = dict.fromkeys(size for result in results for size in result["smaller"])
+    sizes = dict.fromkeys(
+        size for result in results for size, found in result["smaller"].items() if rule in found
+    )
     return {
         size: _verdict([each["smaller"].get(size, {}) for each in results], rule, results)
         for size in sizes

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from interlock.calibrate.marking import (
     null_claims,
 )
 from interlock.calibrate.subjects import Subject
-from interlock.calibrate.verdicts import VERDICTS, expected
+from interlock.calibrate.verdicts import JUDGES
 from interlock.direction import Direction
 from interlock.errors import InterlockError
 from interlock.files import digest_files, digest_value, read_json, write_json
@@ -92,7 +92,11 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
     exam = Exam(model, find, check, behaviour(model, find, tokens=24))
     asked = [name for name in order.methods if subject.has(CONTESTANTS[name].of)]
     methods = {name: _answered(exam, name, subject, truth, order) for name in asked}
-    units = subject.has("units")
+    decidable = {
+        rule: true
+        for rule, judge in JUDGES.items()
+        if (true := judge.true(subject, truth)) is not None
+    }
     return {
         "name": subject.name,
         "kind": subject.kind,
@@ -101,8 +105,8 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
         "pairs": len(check.pairs()),
         "methods": methods,
         "shuffles": _shuffles(exam, subject, order.seed) if _BOTH in asked else [0, 0],
-        "verdicts": _verdicts(exam, subject, truth) if order.verdicts and units else {},
-        "smaller": _smaller(model, subject, truth, order) if order.verdicts and units else {},
+        "verdicts": _verdicts(exam, decidable) if order.verdicts else {},
+        "smaller": _smaller(model, subject, decidable, order) if order.verdicts else {},
     }
 
 
@@ -159,26 +163,28 @@ def _shuffles(exam: Exam, subject: Subject, seed: int) -> list[int]:
     return [sum(found), len(found)]
 
 
-def _verdicts(exam: Exam, subject: Subject, truth: Truth | None) -> dict[str, dict[str, Any]]:
+def _verdicts(exam: Exam, decidable: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
+    """By rule, the verdict and whether its claim is true."""
     found = {}
-    for rule, judge in VERDICTS.items():
+    for rule, true in decidable.items():
         try:
-            outcome = judge(exam)
+            outcome = JUDGES[rule].outcome(exam)
         except InterlockError:
             outcome = "inconclusive"  # as a study reports a step that could not run
-        found[rule] = {"outcome": outcome, "true": expected(subject.kind, truth)}
+        found[rule] = {"outcome": outcome, "true": true}
     return found
 
 
 def _smaller(
-    model: Model, subject: Subject, truth: Truth | None, order: Order
+    model: Model, subject: Subject, decidable: Mapping[str, bool], order: Order
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """The verdicts of the same studies with fewer pairs, by number of pairs."""
+    asked = {rule: true for rule, true in decidable.items() if JUDGES[rule].smaller}
     found = {}
-    for pairs in (size for size in SIZES if size < order.pairs):
+    for pairs in (size for size in SIZES if size < order.pairs and asked):
         find, check = subject.questions(pairs, order.seed)
         exam = Exam(model, find, check, behaviour(model, find, tokens=24))
-        found[str(pairs)] = _verdicts(exam, subject, truth)
+        found[str(pairs)] = _verdicts(exam, asked)
     return found
 
 

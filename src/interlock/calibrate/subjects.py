@@ -72,6 +72,7 @@ class Subject:
         """Whether a method that speaks of these is to be asked here.
 
         Of units everywhere but where single weights are planted: then nothing is known of units.
+        Nothing where weights alone tell the planted units (`Plant.hidden`).
         Of weights where anything is planted, and of a direction where one is. No null is put to
         methods of a direction: even refusals by lot go through one, and exchanged labels leave it.
         """
@@ -80,6 +81,8 @@ class Subject:
             return of == "units"
         if truth.weights:
             return of == "weights"
+        if not PLANTS[truth.plant].hidden:
+            return False
         return of != "direction" or bool(truth.direction)
 
     def open(self) -> Model:

@@ -193,7 +193,10 @@ def conditions(plant: Plant, figures: Figures) -> dict[str, bool]:
         held[f"{name}: other pairs <= {MOST_OFF_DIAGONAL}"] = off <= MOST_OFF_DIAGONAL
     for role, found in figures.get("features", {}).items():
         held |= _feature_conditions(role, found)
-    for name, what in (("difference", "mere differences"), ("weights", "weights alone")):
+    looks = {"difference": "mere differences"}
+    if plant.hidden:
+        looks["weights"] = "weights alone"
+    for name, what in looks.items():
         seen = figures["average_precision"][name]
         held[f"average precision of {what} <= {MOST_SEEN}"] = seen <= MOST_SEEN
     if len(plant.features) == 1:

@@ -80,6 +80,9 @@ class Plant:
             categories that it is said for.
         loudness: least and greatest length of what idle units say, where planted units say 1.
         joint: sets of roles all of which are needed together, where any of them alone is silent.
+        hidden: whether nothing but interventions may tell its units, so that methods which rank
+            units can be marked on it. Where most heads of a layer are planted, too few are left to
+            hide among.
         salt: of the coins that are tossed for combinations of verb and object.
         of: whether its units are known, or single weights.
         steps: optimiser steps of its training.
@@ -102,6 +105,7 @@ class Plant:
     features: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     loudness: tuple[float, float] = (0.4, 1.4)
     joint: tuple[tuple[str, ...], ...] = ()
+    hidden: bool = True
     salt: int = 0
     of: Literal["units", "weights"] = "units"
     steps: int = 500

@@ -13,6 +13,7 @@ from interlock.organisms.planting.plants.features import FEATURES
 from interlock.organisms.planting.plants.kill_switch import KILL_SWITCH
 from interlock.organisms.planting.plants.negative import NEGATIVE
 from interlock.organisms.planting.plants.null import RANDOM_LABELS, UNTRAINED
+from interlock.organisms.planting.plants.private import PRIVATE
 from interlock.organisms.planting.plants.redundant import OR, REPAIR
 from interlock.organisms.planting.plants.saturated import SATURATED
 from interlock.organisms.planting.plants.shared_kv import SHARED_KV
@@ -34,6 +35,7 @@ PLANTS: Mapping[str, Plant] = MappingProxyType(
             CANCELLING,
             SATURATED,
             FEATURES,
+            PRIVATE,
             WEIGHTS,
             RANDOM_LABELS,
             UNTRAINED,

@@ -1,6 +1,8 @@
 """The default approximation of effects: chosen on half of the organisms, marked on the rest.
 
-Every combination of estimators ranks units by the largest share in either direction. On each half
+Every combination of estimators ranks units by the largest share in either direction. An estimator
+may also be asked beside each of the first units that it ranks, patched in turn, which is the only
+way to see a backup. On each half
 the combination of the highest mean AP is taken (of equal ones that with fewest estimators) and
 marked on the other half; beside it the declared default, which every other figure of Interlock
 uses. Organisms in which effects cancel are marked apart. On the natural model the mark is Pearson's
@@ -13,6 +15,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,11 +23,15 @@ from jaxtyping import Float
 from harness import one_thread, report
 from interlock.calibrate.exam import Exam
 from interlock.calibrate.marks import agreement, average_precision
+from interlock.calibrate.of_units import GIVEN
 from interlock.calibrate.subjects import Subject, full, small
 from interlock.methods.behaviour import behaviour
+from interlock.sites import Site
 
-ESTIMATORS = ("plain", "integrated", "dropped", "relevance")
-DEFAULT = ("integrated", "relevance")
+ALONE = ("plain", "integrated", "dropped", "relevance")
+BESIDE = ("integrated beside", "relevance beside")
+ESTIMATORS = (*ALONE, *BESIDE)
+DEFAULT = ("dropped", "integrated beside")
 APART = "cancelling"
 WAYS = ("denoise", "noise")
 Combination = tuple[str, ...]
@@ -38,15 +45,12 @@ def marks(subject: Subject, pairs: int) -> dict[Combination, float]:
     model = subject.open()
     find, check = subject.questions(pairs, 0)
     exam = Exam(model, find, check, behaviour(model, find, tokens=24))
-    shares = {
-        name: np.stack(
-            [
-                exam.ask("attribution", exam.replies, estimator=name, direction=way).shares()
-                for way in WAYS
-            ]
-        )
-        for name in ESTIMATORS
-    }
+    shares = {name: _shares(exam, name) for name in ALONE}
+    sites = exam.patched(WAYS[0]).sites
+    for name in BESIDE:
+        estimator = name.split()[0]
+        order = np.argsort(-np.abs(shares[estimator]).max(axis=0), kind="stable")[:GIVEN]
+        shares[name] = _shares(exam, estimator, tuple(sites[row] for row in order))
     truth, exact = subject.truth(), [exam.patched(way) for way in WAYS]
     found = {}
     for chosen in COMBINATIONS:
@@ -57,6 +61,18 @@ def marks(subject: Subject, pairs: int) -> dict[Combination, float]:
             true = np.array([site in truth.units for site in exact[0].sites])
             found[chosen] = average_precision(np.abs(strongest).max(axis=0), true)
     return found
+
+
+def _shares(
+    exam: Exam, estimator: str, beside: tuple[Site, ...] = ()
+) -> Float[np.ndarray, "way unit"]:
+    """Of the gap, in both directions; beside some units, where some are named."""
+    method, nouns = "attribution", (exam.replies,)
+    options: dict[str, Any] = {"estimator": estimator}
+    if beside:
+        method, nouns = "conditional_attribution", (beside, *nouns)
+        options["count"] = len(beside)
+    return np.stack([exam.ask(method, *nouns, direction=way, **options).shares() for way in WAYS])
 
 
 def _strongest(

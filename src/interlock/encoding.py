@@ -76,12 +76,12 @@ class Batch:
     rows: tuple[Encoded, ...]
 
     def positions(self, name: str) -> Positions:
-        """Where `name` (`all`, `last`, `post`, `slot` or an offset) lies in each row.
+        """Where `name` (`all`, `last`, `post`, `slot`, `rest` or an offset) lies in each row.
 
         Raises:
             ContrastError: no row has such a position.
         """
-        found = [_positions(row, name) for row in self.rows]
+        found = [positions_of(row, name) for row in self.rows]
         widest = max(len(each) for each in found)
         if widest == 0:
             raise ContrastError(f"No prompt of this batch has a position '@{name}'.")
@@ -127,7 +127,7 @@ class Pairs:
             [
                 row
                 for row, prompts in enumerate(both)
-                if all(_positions(prompt, name) for prompt in prompts for name in names)
+                if all(positions_of(prompt, name) for prompt in prompts for name in names)
             ]
         )
 
@@ -207,6 +207,24 @@ def collate(model: Model, rows: Sequence[Encoded]) -> Batch:
     mask, position_ids = column >= offset, (column - offset).clamp(min=0)
     device = model.device
     return Batch(ids.to(device), mask.to(device), position_ids.to(device), tuple(rows))
+
+
+def positions_of(row: Encoded, name: str) -> tuple[int, ...]:
+    """Where a named position or an offset lies in one prompt; empty where it has none."""
+    length = len(row.ids)
+    if name == "all":
+        return tuple(range(length))
+    if name == "last":
+        return (length - 1,)
+    if name == "post":
+        return tuple(range(length - row.tail, length))
+    if name == "slot":
+        return row.slot
+    if name == "rest":
+        return tuple(range(row.slot[-1] + 1, length - row.tail)) if row.slot else ()
+    offset = int(name)
+    place = offset if offset >= 0 else length + offset
+    return (place,) if 0 <= place < length else ()
 
 
 def from_ids(rows: Sequence[Sequence[int]]) -> tuple[Encoded, ...]:
@@ -330,21 +348,6 @@ def _slot(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
         return ()
     unlike = [index for index, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
     return tuple(range(unlike[0], unlike[-1] + 1)) if unlike else ()
-
-
-def _positions(row: Encoded, name: str) -> tuple[int, ...]:
-    length = len(row.ids)
-    if name == "all":
-        return tuple(range(length))
-    if name == "last":
-        return (length - 1,)
-    if name == "post":
-        return tuple(range(length - row.tail, length))
-    if name == "slot":
-        return row.slot
-    offset = int(name)
-    place = offset if offset >= 0 else length + offset
-    return (place,) if 0 <= place < length else ()
 
 
 def _tokenizer(model: Model) -> Any:  # noqa: ANN401 - tokenizer classes share no full protocol

@@ -26,6 +26,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from interlock.errors import SiteError
+from interlock.memory import room
 from interlock.model import Model
 from interlock.taps import attached
 
@@ -78,6 +79,14 @@ def path(nodes: int, quadrature: Quadrature) -> tuple[list[float], list[float]]:
         return [(k + 0.5) / nodes for k in range(nodes)], [1 / nodes] * nodes
     points, weights = np.polynomial.legendre.leggauss(nodes)
     return ((points + 1) / 2).tolist(), (weights / 2).tolist()
+
+
+def backward_rows(model: Model, tokens: int) -> int:
+    """How many prompts at once, by what every layer keeps of a token until it goes backward."""
+    shape = model.shape
+    kept = shape.layers * (12 * shape.width + 5 * shape.neurons) + 3 * shape.vocab
+    item = next(model.network.parameters()).element_size()
+    return max(1, room(model.device) // (tokens * kept * item))
 
 
 @contextmanager

@@ -4,12 +4,13 @@ Grammar of the written form (it round-trips through `parse` and `str`)::
 
     site      = kind "." layer [ "." index ] [ "@" position ]
     index     = unit | first ":" past            heads, kv heads or neurons of that layer
-    position  = "all" | "last" | "post" | "slot" | offset
+    position  = "all" | "last" | "post" | "slot" | "rest" | offset
     edge      = site "->" site
 
 `@all` (the default, not written) is every prompt token, `@last` the last prompt token, `@post` the
 tokens after the user's text (the chat template's tail), `@slot` the word in which the two prompts
-of a pair differ; an offset counts prompt tokens from 0, a negative one from the end.
+of a pair differ, `@rest` the user's text after that word; an offset counts prompt tokens from 0, a
+negative one from the end.
 """
 
 import re
@@ -23,7 +24,7 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 INDEXED: tuple[str, ...] = ("head", "query", "key", "value", "neuron")
-NAMED_POSITIONS: tuple[str, ...] = ("all", "last", "post", "slot")
+NAMED_POSITIONS: tuple[str, ...] = ("all", "last", "post", "slot", "rest")
 
 # of a layer, in the order in which they are computed
 _STAGES = (
@@ -49,7 +50,7 @@ class Site:
             before the output projection; `key` and `value` are counted in key-value heads.
         layer: counted from 0.
         index: half-open range of heads, key-value heads or neurons; None is all of them.
-        position: `all`, `last`, `post`, `slot`, or an offset as text.
+        position: `all`, `last`, `post`, `slot`, `rest`, or an offset as text.
     """
 
     kind: str

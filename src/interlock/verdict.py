@@ -156,6 +156,8 @@ _MATRIX_GUARDS = (
     Condition("ceiling", "at least", 0.50, "the same for sets found on half the topics, over own"),
 )
 _SHARING = "effect on other categories over own, over ceiling"
+_DONORS = Condition("donors", "at least", 8.0, "topics with that word in a harmless prompt")
+_OTHER_WORD = Condition("other", "at most", 0.15, "share of the gap from another harmless word")
 
 RULES: Mapping[str, Rule] = {
     "refuses_well": Rule(
@@ -245,5 +247,58 @@ RULES: Mapping[str, Rule] = {
             Condition("apart", "at least", 0.20, "private parts, or what sharing lacks of 1"),
         ),
         _MATRIX_GUARDS,
+    ),
+    "early_word": Rule(
+        "Early layers recognise the harmful word",
+        (
+            Condition("carried", "at least", 0.20, "share of the gap that they write at the word"),
+            Condition(
+                "word", "at least", 0.20, "the word alone: the same from a harmless prompt with it"
+            ),
+            Condition(
+                "beyond_context", "at least", 0.0, "the word alone, less what harmful context adds"
+            ),
+            Condition(
+                "over_middle", "at least", 0.0, "the word alone, less what middle layers add to it"
+            ),
+            Condition(
+                "over_late", "at least", 0.0, "the word alone, less what late layers add to it"
+            ),
+        ),
+        (_ENOUGH, _DONORS, _OTHER_WORD),
+    ),
+    "middle_context": Rule(
+        "Middle layers put the word into its harmful context",
+        (
+            Condition(
+                "carried", "at least", 0.20, "share of the gap they write beyond the word alone"
+            ),
+            Condition(
+                "over_early", "at least", 0.0, "context that enters in them, less in early layers"
+            ),
+            Condition(
+                "over_late", "at least", 0.0, "context that enters in them, less in late layers"
+            ),
+        ),
+        (_ENOUGH, _DONORS, _OTHER_WORD),
+    ),
+    "late_decision": Rule(
+        "Late layers decide at the last token",
+        (
+            Condition("carried", "at least", 0.20, "share of the gap they write at the last token"),
+            Condition(
+                "over_elsewhere", "at least", 0.0, "the same, less what they write at other tokens"
+            ),
+            Condition(
+                "over_early", "at least", 0.0, "decision that enters in them, less in early layers"
+            ),
+            Condition(
+                "over_middle",
+                "at least",
+                0.0,
+                "decision that enters in them, less in middle layers",
+            ),
+        ),
+        (_ENOUGH,),
     ),
 }

@@ -21,8 +21,19 @@ def test_an_answered_prompt_is_explained(cli, isolated):
     shares = [row["share"] for row in layers]
     assert shares == sorted(shares, reverse=True) and shares[0] > 0.8
     assert read_json(isolated / "run" / "plan.json")["given"] == [
-        'steps.explanation.prompt="How do I kill a process?"'
+        'steps.explanation.prompt="How do I kill a process?"',
+        'steps.explain.words.prompt="How do I kill a process?"',
     ]
+    tokens = pq.read_table(tables / "explain.words.parquet").to_pylist()
+    answered = "".join(row["token"] for row in tokens if row["side"] == "answered")
+    assert answered.strip() == "How do I kill a process?"
+    _, words, _ = result.out.splitlines()
+    assert (
+        words.startswith("What makes the model refuse ")
+        and "'How do I kill a process?', answered" in words
+    )
+    report = (isolated / "run" / "report.html").read_text(encoding="utf-8")
+    assert 'id="figure-explain-words"' in report
 
 
 def test_json_and_a_refused_prompt(cli):
@@ -31,6 +42,8 @@ def test_json_and_a_refused_prompt(cli):
     said = json.loads(result.out)
     assert said["reply"] == "refuse" and said["sites"] == []
     assert "no missing refusal" in said["finding"]
+    assert "What makes the model refuse 'How do I kill a neighbour?': " in said["words"]["finding"]
+    assert {row["side"] for row in said["words"]["tokens"]} == {"refused", "answered"}
 
 
 def test_what_cannot_be_explained_is_one_line(cli):

@@ -23,7 +23,7 @@ TABLES = {
     "locate": {"openers", "where.layers.denoise", "where.units.noise", "where.joint"},
     "ablate": {"openers", "where.units.noise", "necessary.mean", "necessary.zero"},
 }
-CLAIMS = {"audit": 4, "behaviour": 1, "locate": 4, "ablate": 1}
+CLAIMS = {"audit": 4, "behaviour": 1, "locate": 7, "ablate": 1}
 
 
 def _whole(folder, command):

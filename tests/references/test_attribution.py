@@ -12,12 +12,18 @@ from interlock.edits import edited, put
 from interlock.encoding import collate, from_ids
 from interlock.errors import ContrastError, SiteError
 from interlock.estimators import between, by_relevance, passes, past, path
+from interlock.first_order import Question, first_order, parts_of
 from interlock.loading import load, settle
-from interlock.methods import attribution as method
 from interlock.methods.approximation import approximation, missed_at_most
 from interlock.methods.attribution import attribution
+from interlock.methods.behaviour import behaviour
+from interlock.methods.conditional import conditional_attribution
 from interlock.methods.patching import patching
 from interlock.metrics import Openers, opening_score
+from interlock.organisms import folder
+from interlock.organisms.planting import PLANTS
+from interlock.organisms.planting.pairs import pairs as planted_pairs
+from interlock.organisms.truth import read_truth
 from interlock.selection import unit_sites
 from interlock.sites import Site, unit
 from tiny_models import FAMILIES, save_tiny
@@ -51,12 +57,12 @@ def soft(tmp_path_factory):
 
 
 def question(sites, *, estimator="plain", noise=False, corrected=False, nodes=5, rule="gauss"):
-    parts = method._parts(sites)
-    return method._Question(OPENERS, estimator, noise, parts, len(sites), corrected, nodes, rule)
+    parts = parts_of(sites)
+    return Question(OPENERS, estimator, noise, parts, len(sites), corrected, nodes, rule)
 
 
 def effects(model, sites, **options):
-    found = method._effects(model, question(sites, **options), PAIRS)
+    found = first_order(model, question(sites, **options), PAIRS)
     return np.stack([row for row, _ in found], axis=1), np.array([gap for _, gap in found])
 
 
@@ -348,3 +354,97 @@ def test_checked_sites_have_their_exact_effects(aligned, contrasts, judged):
     assert float(table.about["missed at most"]) == pytest.approx(
         missed_at_most(missed, 7), abs=1e-4
     )
+
+
+# beside a patched unit
+
+BESIDE = unit("head", 0, 1)
+
+
+def beside(model, sites, noise):
+    asked = Question(
+        OPENERS, "plain", noise, parts_of(sites), len(sites), corrected=False, nodes=5,
+        quadrature="gauss", beside=BESIDE,
+    )  # fmt: skip
+    found = first_order(model, asked, PAIRS)
+    return np.stack([row for row, _ in found], axis=1), np.array([gap for _, gap in found])
+
+
+@torch.no_grad()
+def slope(model, site, noise, step=0.02):
+    """Central difference as a site moves to the other prompt's value, in the patched run."""
+    base, other = sides(model, noise)
+    there = record(model, other, [site, BESIDE]).values
+    patch = put(BESIDE, there[BESIDE])
+    with edited(model, [patch], base):
+        here = record(model, base, [site]).values[site]
+
+    def scored(way):
+        edits = [patch, put(site, here + way * step * (there[site] - here))]
+        with edited(model, edits, base):
+            return SCORE(forward(model, base)[:, -1]).double().numpy()
+
+    return (-1 if noise else 1) * (scored(1) - scored(-1)) / (2 * step)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("noise", [False, True])
+def test_slopes_are_those_of_the_patched_run(soft, family, noise):
+    model = soft(family)
+    later = [site for site in units_of(model) if site.layer > 0]
+    found, gap = beside(model, (*later, BESIDE), noise)
+    wanted = np.array([slope(model, site, noise) for site in later])
+    assert np.abs(wanted).max() > 0.01, "no slope anywhere"
+    assert np.allclose(found[:-1], wanted, atol=0.01 * np.abs(wanted).max())
+    assert np.abs(found[-1]).max() < 1e-6, "what is patched already has nothing left to do"
+    harmful, harmless = (SCORE(forward(model, side)[:, -1]) for side in sides(model, True))
+    assert np.allclose(gap, (harmful - harmless).tolist(), atol=1e-4), "the gap is unpatched"
+
+
+@pytest.fixture(scope="module")
+def repair():
+    """An organism whose backup mover speaks only where the mover is silent."""
+    name = "planted-repair-0"
+    truth = read_truth(folder(name))
+    model = load(settle(f"organism:{name}", device="cpu", dtype="float32"))
+    find, check = (planted_pairs(PLANTS[truth.plant], split, 24, 0) for split in ("find", "check"))
+    roles = {role: Site(s.kind, s.layer, s.index) for s in truth.units
+             for site, role in truth.roles.items() if str(s) == site}  # fmt: skip
+    return model, check, behaviour(model, find, tokens=12), roles
+
+
+def test_a_backup_is_seen_beside_its_primary_alone(repair):
+    model, check, judged, roles = repair
+    single = attribution(model, check, judged, estimator="integrated", direction="noise")
+    found = conditional_attribution(
+        model, check, (roles["mover"],), judged, estimator="integrated", direction="noise"
+    )
+    row = found.sites.index(roles["backup"])
+    assert abs(single.shares()[row]) < 0.02
+    assert found.shares()[row] > 0.05
+    others = [s for s in range(len(found.sites)) if found.sites[s] not in roles.values()]
+    assert found.shares()[row] > 2 * np.abs(found.shares()[others]).max()
+    assert np.allclose(found.gap, single.gap, atol=1e-3)
+    assert "beside each of" in found.about["estimator"]
+
+
+def test_every_unit_keeps_the_run_in_which_it_does_most(repair):
+    model, check, judged, roles = repair
+    given = (roles["mover"], roles["verb"])
+    both, *each = (
+        conditional_attribution(model, check, sites, judged, direction="noise")
+        for sites in (given, given[:1], given[1:])
+    )
+    means = np.stack([one.values.mean(axis=1) for one in each])
+    largest = np.abs(means).argmax(axis=0)
+    assert set(largest.tolist()) == {0, 1}
+    wanted = np.where(largest[:, None] == 0, each[0].values, each[1].values)
+    assert np.allclose(both.values, wanted, atol=1e-4)
+    few = conditional_attribution(model, check, given, judged, direction="noise", count=1)
+    assert np.allclose(few.values, each[0].values, atol=1e-4)
+
+
+def test_without_a_site_there_is_nothing_to_patch_beside(repair):
+    model, check, judged, _ = repair
+    with pytest.raises(ContrastError, match="No site is given"):
+        conditional_attribution(model, check, (), judged)

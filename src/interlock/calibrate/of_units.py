@@ -92,6 +92,24 @@ def _attribution(*estimators: str) -> Callable[[Exam], UnitAnswer]:
     return answer
 
 
+def _approximation(exam: Exam) -> UnitAnswer:
+    """Gradients that drop one layer each, and integrated ones beside each of the first few units.
+
+    Chosen on half of the organisms, marked on the rest: `benchmarks/approximation.py`.
+    """
+    alone = _attribution("integrated")(exam)
+    order = np.argsort(-alone.ranking, kind="stable")[:GIVEN]
+    first = tuple(alone.sites[row] for row in order)
+    beside = [
+        exam.ask(
+            "conditional_attribution", first, exam.replies,
+            estimator="integrated", direction=direction, count=GIVEN,
+        )
+        for direction in ("denoise", "noise")
+    ]  # fmt: skip
+    return _by_share([*_attribution("dropped")(exam).scores, *beside])
+
+
 def _direct_logit(exam: Exam) -> UnitAnswer:
     return _by_share([exam.ask("direct_logit", exam.replies)])
 
@@ -154,8 +172,8 @@ UNIT_METHODS: Mapping[str, Contestant] = {
         "what norms and gates do themselves; mixtures of experts",
     ),
     "approximation": Contestant(
-        _attribution("relevance", "integrated"), ("attribution", "approximation"), True,
-        _SHARE_RULE, "what neither relevance rules nor the path of inputs can see",
+        _approximation, ("attribution", "conditional_attribution", "approximation"), True,
+        _SHARE_RULE, "what no gradient sees, alone or beside one of the first units",
     ),
     "direct logit attribution": Contestant(
         _direct_logit, ("direct_logit",), False, _SHARE_RULE, "all but the last step of a circuit"

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from interlock.run import Run
     from interlock.tables import Table
 
+_WORDS = "explain.words"
+
 
 def say(text: str) -> None:
     """Print a result, with secrets taken out."""
@@ -88,10 +90,16 @@ def say_explanation(run: "Run", *, as_json: bool) -> None:
         lost = next((each for each in run.notices if each.startswith("Did not run: ")), "")
         raise InterlockError(lost or f"{run.folder} holds no explanation.")
     table = run.table("explanation")
+    # a prompt like which none was treated has sites to tell of, but no words to compare
+    told = (run.folder / "tables" / f"{_WORDS}.parquet").is_file()
+    words = run.table(_WORDS) if told else None
     if as_json:
         said = {"run": str(run.folder), **table.about}
         sites = [row for row in _plain(table) if row["reply"] and row["site"]]
-        say(json.dumps(said | {"sites": sites}))
+        tokens = {} if words is None else {**words.about, "tokens": _plain(words)}
+        say(json.dumps(said | {"sites": sites, "words": tokens}))
         return
     say(table.about["finding"])
+    if words is not None:
+        say(words.about["finding"])
     say(f"Report: {run.folder / 'report.html'}")

@@ -81,7 +81,10 @@ def explain(
     """Why was this prompt answered: what would have made the model refuse it?"""
     if not prompt.strip():
         raise InterlockError("No prompt to explain: put it in quotation marks.")
-    asked = [*(tokens or []), f"steps.explanation.prompt={json.dumps(prompt)}"]
+    given = [
+        f"steps.{step}.prompt={json.dumps(prompt)}" for step in ("explanation", "explain.words")
+    ]
+    asked = [*(tokens or []), *given]
     _run("explain", asked, budget=budget, out=out, dry_run=dry_run, as_json=as_json)
 
 

@@ -29,6 +29,9 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     "shared": {"matrix": "category_matrix"},
     "private": {"matrix": "category_matrix"},
     "mixed": {"matrix": "category_matrix"},
+    "early_word": {"denoise": "bands", "noise": "bands"},
+    "middle_context": {"denoise": "bands", "noise": "bands"},
+    "late_decision": {"denoise": "bands", "noise": "bands"},
     "necessary": {"mean": "ablation", "zero": "ablation"},
     "one_direction": {
         "effects": "direction_effects",

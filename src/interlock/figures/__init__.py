@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from interlock.figures import (
     attended,
+    bands,
     behaviour,
     circuit,
     curves,
@@ -13,6 +14,7 @@ from interlock.figures import (
     signals,
     weights,
     where,
+    words,
 )
 from interlock.figures.forms import Figure
 from interlock.figures.interactive import chart
@@ -27,6 +29,7 @@ _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
     ("expected observed count", (behaviour.confusion,)),
     ("judge other unlike kappa low high", (behaviour.disagreement,)),
     ("kind layer position direction share low high", (where.layers, where.positions)),
+    ("band layers position source share low high", (bands.bands,)),
     ("position layers prompts value low high", (signals.drawing,)),
     ("site direction share low high rank", (where.units,)),
     ("site drawn approximate share low high", (where.checked,)),
@@ -34,6 +37,9 @@ _MAKERS: tuple[tuple[str, tuple[Maker, ...]], ...] = (
     ("head example position token weight", (attended.attention,)),
     ("site rank activity expected example prompt", (attended.strongest,)),
     ("site example position token moved", (attended.moved,)),
+    ("example position token side mean drawn estimate swap", (words.shaded,)),
+    ("side part replaced share low high", (words.by_part,)),
+    ("word effect low high topics harmless", (words.ranking,)),
     ("size share low high control most_control jaccard", (curves.carried,)),
     ("source target part number share low high", (sharing.matrix,)),
     ("source target share low high", (circuit.drawing,)),

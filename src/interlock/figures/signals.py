@@ -11,7 +11,11 @@ HALF = 0.5  # of the largest difference, from where on the signal is said to be 
 _SIDES: tuple[tuple[str, Role], ...] = (("harmful", "found"), ("harmless", "first"))
 _DIFFERENCE = "difference"
 # of a position of several tokens the last is read
-_PLACES = {"last": "the last prompt token", "slot": "the last token that differs"}
+_PLACES = {
+    "last": "the last prompt token",
+    "slot": "the last token that differs",
+    "rest": "the last token of the user's text",
+}
 
 
 def signal(table: Table) -> Table:

@@ -9,12 +9,12 @@ from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
-from interlock.figures import signals
+from interlock.figures import signals, words
 from interlock.scores import Scores, summary
 from interlock.sites import acts_before, parse
 from interlock.stats import CONFIDENCE, by_group, ratio
 from interlock.tables import Table, from_rows
-from interlock.verification import circuits, curves, sharing
+from interlock.verification import bands, circuits, curves, sharing
 
 MOST = 2000  # sites of one step that are summed up
 _INTERVAL = f"{CONFIDENCE:.0%}, bootstrap of the ratio of means over topics"
@@ -23,6 +23,8 @@ _CURVE = {"kind", "draw", "size", "sites", "effect", "gap"}
 _MATRIX = {"source", "part", "number", "target", "effect", "gap"}
 _CIRCUIT = {"part", "without", "number", "score"}
 _SIGNAL = {"layers", "position", "harmful", "harmless"}
+_WORDS = {"side", "token", "mean", "drawn", "joint", "whole"}
+_BANDS = {"band", "layers", "position", "source", "effect", "gap"}
 
 
 def summaries(found: Mapping[str, object], judged: Container[str]) -> dict[str, Table]:
@@ -40,7 +42,23 @@ def summaries(found: Mapping[str, object], judged: Container[str]) -> dict[str, 
         if isinstance(value, Table) and len(value) and (made := _of_table(value)) is not None
     }
     summed = {f"{_name(group)}.summary": _of_scores(scores, group) for group in _groups(scores)}
-    return summed | _edges(left) | tables
+    return summed | _edges(left) | tables | _words(left)
+
+
+def _words(found: Mapping[str, object]) -> dict[str, Table]:
+    """Words by their part in the prompt, and ranked, of steps that replaced tokens of pairs."""
+    mine = {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, Table) and value.columns.keys() >= _WORDS and "split" in value.about
+    }
+    made = {"parts": words.shares, "ranked": words.ranked}
+    return {
+        f"{name}.{part}": table
+        for name, value in mine.items()
+        for part, make in made.items()
+        if len(table := make(value))
+    }
 
 
 def _edges(found: Mapping[str, object]) -> dict[str, Table]:
@@ -63,6 +81,8 @@ def _of_table(table: Table) -> Table | None:
         return curves.curve(table)
     if columns >= _MATRIX:
         return sharing.matrix(table)
+    if columns >= _BANDS:
+        return bands.summary(table)
     if columns >= _SIGNAL:
         return signals.signal(table)
     return circuits.summary(table) if columns >= _CIRCUIT else None

@@ -14,11 +14,12 @@ from interlock.tables import Cell, Table
 TOP = 20
 _KINDS = ("resid_pre", "attn", "resid_mid", "mlp", "resid_post")
 _MAPPED = ("attn", "mlp", "resid_post")
-_POSITIONS = ("slot", "post", "last", "all")
+_POSITIONS = ("slot", "rest", "post", "last", "all")
 _POSITION_WORDS = {
     "last": "last prompt token",
     "post": "template tokens after the prompt",
     "slot": "the tokens that differ",
+    "rest": "the user's text after them",
     "all": "all positions",
 }
 _DIRECTIONS: tuple[tuple[str, str, Role], ...] = (

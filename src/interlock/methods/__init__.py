@@ -53,6 +53,12 @@ METHODS: Mapping[str, Method] = {
         "patching:joint_cost",
         "Sufficiency against random circuits: Shi et al. (2024), arXiv:2410.13032",
     ),
+    "bands": Method(
+        "bands:bands",
+        "bands:bands_cost",
+        "Denoising and noising: Zhang & Nanda (2024), arXiv:2309.16042; bands of layers and donors "
+        "of the same word: Interlock's own protocol",
+    ),
     "search": Method(
         "search:search",
         "search:search_cost",
@@ -122,6 +128,18 @@ METHODS: Mapping[str, Method] = {
         "neurons:unit_lens",
         "neurons:unit_lens_cost",
         "Logit lens: nostalgebraist (2020); of single units: Geva et al. (2022), arXiv:2203.14680",
+    ),
+    "token_effects": Method(
+        "token_effects:token_effects",
+        "token_effects:token_effects_cost",
+        "Occlusion of single tokens: Zeiler & Fergus (2014), arXiv:1311.2901; Li et al. (2016), "
+        "arXiv:1612.08220; integrated gradients: Sundararajan et al. (2017), arXiv:1703.01365",
+    ),
+    "prompt_tokens": Method(
+        "token_effects:prompt_tokens",
+        "token_effects:prompt_tokens_cost",
+        "Occlusion of single tokens: Zeiler & Fergus (2014), arXiv:1311.2901; Li et al. (2016), "
+        "arXiv:1612.08220; integrated gradients: Sundararajan et al. (2017), arXiv:1703.01365",
     ),
     "signal_lens": Method(
         "signal:signal_lens",
@@ -202,6 +220,12 @@ METHODS: Mapping[str, Method] = {
         "attribution:attribution_cost",
         "AtP*: Kramar et al. (2024), arXiv:2403.00745; EAP-IG: Hanna et al. (2024), "
         "arXiv:2403.17806; RelP: Rezaei Jafari et al. (2025), arXiv:2508.21258",
+    ),
+    "conditional_attribution": Method(
+        "conditional:conditional_attribution",
+        "conditional:conditional_attribution_cost",
+        "Attribution beside a patched unit: Interlock's own; after Heimersheim & Nanda (2024), "
+        "arXiv:2404.15255; McGrath et al. (2023), arXiv:2307.15771",
     ),
     "approximation": Method(
         "approximation:approximation",

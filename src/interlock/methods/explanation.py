@@ -21,7 +21,6 @@ Source: denoising with single sites: Zhang & Nanda (2024, arXiv:2309.16042); Hei
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 from jaxtyping import Float
@@ -36,6 +35,7 @@ from interlock.generation import Decoding
 from interlock.measures import openers_of, replies
 from interlock.metrics import Openers
 from interlock.model import Model, Shape
+from interlock.neighbours import nearest
 from interlock.selection import unit_sites
 from interlock.sites import Site
 from interlock.store import each
@@ -158,7 +158,7 @@ def _case(
     rows = encode(model, others, contrast.system)
     texts = {row.id: example.prompt for row, example in zip(rows, others, strict=True)}
     refused, answered = (
-        _nearest(asked, [row for row in rows if outcomes.get(row.id) == outcome])
+        nearest(asked, [row for row in rows if outcomes.get(row.id) == outcome])
         for outcome in ("refuse", "comply")
     )
     if not refused:
@@ -182,16 +182,6 @@ def _case(
         length - unlike if aligned else asked.tail,
         aligned,
     )
-
-
-def _nearest(asked: Encoded, rows: Sequence[Encoded]) -> list[Encoded]:
-    """Equally long prompts first, then by tokens in common in the same order."""
-
-    def distance(row: Encoded) -> tuple[bool, float]:
-        alike = SequenceMatcher(None, asked.ids, row.ids, autojunk=False).ratio()
-        return len(row.ids) != len(asked.ids), -alike
-
-    return sorted(rows, key=distance)
 
 
 def _common(first: Encoded, second: Encoded) -> int:

@@ -29,6 +29,7 @@ from interlock.encoding import Encoded, Pairs, collate, encode_pairs
 from interlock.errors import ContrastError
 from interlock.lens import lens
 from interlock.model import Model, Shape
+from interlock.replacements import request
 from interlock.sites import Site
 from interlock.stats import CONFIDENCE, mean
 from interlock.tables import Table, from_rows
@@ -305,11 +306,7 @@ def _moved(
     batch: int,
 ) -> list[Float[np.ndarray, "token unit"]]:
     """By how much activity falls with each token of each row's request replaced; nan elsewhere."""
-    jobs = [
-        (number, place)
-        for number, row in enumerate(rows)
-        for place in range(row.head, len(row.ids) - row.tail)
-    ]
+    jobs = [(number, place) for number, row in enumerate(rows) for place in request(row)]
     before = _activities(model, axes, rows, batch)
     found = [np.full((len(row.ids), len(axes)), np.nan) for row in rows]
     for place in sorted({place for _, place in jobs}):

@@ -30,12 +30,16 @@ _SECTIONS = {
         "Categories", "Whether all categories of harm share one mechanism, or have one each."
     ),
     "weights": ("Weights", "Whether refusal sits in few weights, and what goes with them."),
+    "explain": (
+        "Explained", "One prompt beside the nearest ones that the model treated the other way."
+    ),
     "steps": ("Further steps", "What steps found that no claim of this study sums up."),
 }  # fmt: skip
 _TITLES = {
     "behaviour.calibration": "Opening score against replies",
     "behaviour.openers": "Tokens that open refusals",
     "where.approximation": "Approximate effects, checked exactly",
+    "where.bands.quantities": "What the rules on early, middle and late layers look at",
     "where.carrying": "How many units carry enough of the effect",
     "where.metrics": "The set found as a circuit: alone, removed, and in parts",
     "where.original": "The original study's criteria, each with its control",

@@ -10,6 +10,7 @@ from interlock.errors import RunError
 from interlock.ground_truth import beside, read_card
 from interlock.run import Run
 from interlock.studies import (
+    bands,
     behaviour,
     direction,
     explaining,
@@ -85,6 +86,8 @@ def _findings(claim: Claim, parts: Mapping[str, Value]) -> Findings:
         return direction.conclude(parts)
     if claim.rule == "few_weights":
         return weights.conclude(parts)
+    if claim.rule in ("early_word", "middle_context", "late_decision"):
+        return bands.conclude(parts, claim.rule)
     if claim.rule in ("shared", "private", "mixed"):
         return substrate.conclude(parts)
     return necessary.conclude(parts, claim.size)

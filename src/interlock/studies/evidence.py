@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from interlock.direction import Direction
 from interlock.mask import Mask
 from interlock.scores import Scores
-from interlock.stats import Estimate
+from interlock.stats import Estimate, mean
 from interlock.subspaces import Subspaces
 from interlock.tables import Table
 from interlock.verdict import Evidence
@@ -32,3 +32,14 @@ def count_topics(table: Table) -> Estimate:
     """How many independent topics a table's rows form."""
     topics = len(set(table["topic"].tolist()))
     return exact(topics, len(table), "counted", "topics")
+
+
+def unseparated(table: Table) -> str:
+    """Why no share of a table's gap means anything, or nothing: the model tells no pair apart."""
+    gap = mean(table["gap"].astype(float), table["topic"].tolist(), unit="nat")
+    if gap.clusters < 2 or gap.low > 0:
+        return ""
+    return (
+        "The model does not separate the pairs: the harmful prompts' opening score is "
+        f"{gap.value:.2f} nat [{gap.low:.2f}, {gap.high:.2f}] above their partners'."
+    )

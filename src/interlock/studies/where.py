@@ -8,7 +8,7 @@ import numpy as np
 from interlock.scores import Scores, summary
 from interlock.sites import parse
 from interlock.stats import CONFIDENCE, by_group, mean, permutation_p, ratio
-from interlock.studies.evidence import Findings, Value, count_topics, exact
+from interlock.studies.evidence import Findings, Value, count_topics, exact, unseparated
 from interlock.studies.verifying import verified
 from interlock.tables import Table, from_rows
 from interlock.verdict import RULES, Evidence
@@ -142,11 +142,5 @@ def _apart(found: Table) -> dict[str, str]:
             gap.n,
             100 * _ALIKE,
         )
-    if gap.clusters < 2 or gap.low > 0:
-        return {}
-    return {
-        RULES["localised"]
-        .conditions[0]
-        .meaning: f"The model does not separate the pairs: the harmful prompts' opening score is "
-        f"{gap.value:.2f} nat [{gap.low:.2f}, {gap.high:.2f}] above their partners'."
-    }
+    why = unseparated(found)
+    return {RULES["localised"].conditions[0].meaning: why} if why else {}

@@ -105,7 +105,8 @@ def from_table(table: Table) -> Scores:
     """The scores that `Scores.table` wrote."""
     groups = by_group(table["site"].tolist())
     first = next(iter(groups.values()))
-    values = np.stack([table["effect"][rows] for rows in groups.values()])
+    effects = table["effect"]
+    values = np.stack([effects[rows] for rows in groups.values()])
     return Scores(
         sites=tuple(parse(text) for text in groups),
         examples=tuple(table["example"][first].tolist()),

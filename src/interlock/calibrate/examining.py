@@ -30,6 +30,7 @@ from interlock.methods.behaviour import behaviour
 from interlock.model import Model
 from interlock.organisms.threads import one_thread
 from interlock.organisms.truth import Truth
+from interlock.scores import Scores
 from interlock.sources import cache_folder
 from interlock.weight_scores import WeightScores
 
@@ -91,7 +92,8 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
     find, check = subject.questions(order.pairs, order.seed)
     exam = Exam(model, find, check, behaviour(model, find, tokens=24))
     asked = [name for name in order.methods if subject.has(CONTESTANTS[name].of)]
-    methods = {name: _answered(exam, name, subject, truth, order) for name in asked}
+    covered = _Covered(order.seed)
+    methods = {name: _answered(exam, name, subject, truth, covered) for name in asked}
     decidable = {
         rule: true
         for rule, judge in JUDGES.items()
@@ -111,7 +113,7 @@ def _examined(subject: Subject, order: Order) -> dict[str, Any]:
 
 
 def _answered(
-    exam: Exam, name: str, subject: Subject, truth: Truth | None, order: Order
+    exam: Exam, name: str, subject: Subject, truth: Truth | None, covered: "_Covered"
 ) -> dict[str, Any]:
     exam.bill()
     try:
@@ -127,7 +129,7 @@ def _answered(
         "seconds": bill.seconds,
     }
     if subject.kind != "null" and CONTESTANTS[name].causal and isinstance(answer, UnitAnswer):
-        found["covered"] = _covered(answer, order.seed)
+        found["covered"] = covered.by(answer)
     return found
 
 
@@ -147,9 +149,25 @@ def _marks(exam: Exam, answer: Answer, subject: Subject, truth: Truth | None) ->
     return {}
 
 
-def _covered(answer: UnitAnswer, seed: int) -> list[int]:
-    parts = [coverage(each, _DRAWN, _REPEATS, seed) for each in answer.scores]
-    return [sum(held for held, _ in parts), sum(of for _, of in parts)]
+class _Covered:
+    """How many intervals held what the whole run says; scores of several answers count once."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._known: list[tuple[Scores, tuple[int, int]]] = []
+
+    def by(self, answer: UnitAnswer) -> list[int]:
+        """Intervals that held, and how many there were."""
+        parts = [self._one(scores) for scores in answer.scores]
+        return [sum(held for held, _ in parts), sum(of for _, of in parts)]
+
+    def _one(self, scores: Scores) -> tuple[int, int]:
+        for known, found in self._known:
+            if known is scores:
+                return found
+        found = coverage(scores, _DRAWN, _REPEATS, self.seed)
+        self._known.append((scores, found))
+        return found
 
 
 def _shuffles(exam: Exam, subject: Subject, seed: int) -> list[int]:

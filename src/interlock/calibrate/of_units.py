@@ -207,11 +207,12 @@ def _by_share(scores: Sequence[Scores]) -> UnitAnswer:
 def _interactions(table: Table) -> dict[frozenset[Site], Estimate]:
     """Joint minus both single effects, as a share of the gap, by pair of units."""
     names = [f"{given} {site}" for given, site in zip(table["given"], table["site"], strict=True)]
+    excess = table["joint"] - table["alone"] - table["given_alone"]
+    gap, topics = table["gap"], table["topic"]
     found = {}
     for name, rows in by_group(names).items():
-        excess = table["joint"][rows] - table["alone"][rows] - table["given_alone"][rows]
-        topics = table["topic"][rows].tolist()
-        estimate = ratio(excess, table["gap"][rows], topics, unit="share of the gap")
+        own = topics[rows].tolist()
+        estimate = ratio(excess[rows], gap[rows], own, unit="share of the gap")
         found[frozenset(map(parse, name.split(" ")))] = estimate
     return found
 
@@ -219,13 +220,14 @@ def _interactions(table: Table) -> dict[frozenset[Site], Estimate]:
 def _mediated(table: Table) -> list[Edge]:
     """Edges to a given unit from units that lose most of a real effect while it is held."""
     names = [f"{given} {site}" for given, site in zip(table["given"], table["site"], strict=True)]
+    joint, singles, gap, topics = (table[name] for name in ("joint", "alone", "gap", "topic"))
     edges = []
     for name, rows in by_group(names).items():
-        topics, alone = table["topic"][rows].tolist(), table["alone"][rows]
-        effect = ratio(alone, table["gap"][rows], topics, unit="share of the gap")
+        own, alone = topics[rows].tolist(), singles[rows]
+        effect = ratio(alone, gap[rows], own, unit="share of the gap")
         if effect.low <= THRESHOLD:
             continue
-        lost = ratio(alone - table["joint"][rows], alone, topics, unit="share of the effect")
+        lost = ratio(alone - joint[rows], alone, own, unit="share of the effect")
         given, site = map(parse, name.split(" "))
         if lost.low > MEDIATED and acts_before(site, given):
             edges.append(Edge(site, given))

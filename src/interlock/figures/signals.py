@@ -25,17 +25,19 @@ def signal(table: Table) -> Table:
         table: of `methods.signal`, a row per layer, position and pair.
     """
     rows = []
-    keys = zip(table["position"].tolist(), table["layers"].tolist(), strict=True)
-    for members in by_group([f"{position}\0{layers}" for position, layers in keys]).values():
-        own = table["topic"][members].tolist()
-        sides = {name: table[name][members].astype(float) for name, _ in _SIDES}
+    position, layers, topics = (table[name] for name in ("position", "layers", "topic"))
+    columns = {name: table[name].astype(float) for name, _ in _SIDES}
+    keys = zip(position.tolist(), layers.tolist(), strict=True)
+    for members in by_group(["\0".join(map(str, key)) for key in keys]).values():
+        own = topics[members].tolist()
+        sides = {name: values[members] for name, values in columns.items()}
         sides[_DIFFERENCE] = sides["harmful"] - sides["harmless"]
         for name, values in sides.items():
             found = mean(values, own, unit="")
             rows.append(
                 {
-                    "position": str(table["position"][members[0]]),
-                    "layers": int(table["layers"][members[0]]),
+                    "position": str(position[members[0]]),
+                    "layers": int(layers[members[0]]),
                     "prompts": name,
                     "value": found.value,
                     "low": found.low,

@@ -54,12 +54,10 @@ _Terms = Mapping[tuple[str, str, str], float]
 def summary(table: Table) -> Table:
     """The share of the gap, with its interval, of every band, place and source."""
     rows = []
+    effect, gap, topic = (table[name] for name in ("effect", "gap", "topic"))
     columns = zip(*(table[name].tolist() for name in _KEYS), strict=True)
     for key, members in by_group(["\0".join(map(str, each)) for each in columns]).items():
-        found = ratio(
-            table["effect"][members], table["gap"][members], table["topic"][members].tolist(),
-            unit=_UNIT,
-        )  # fmt: skip
+        found = ratio(effect[members], gap[members], topic[members].tolist(), unit=_UNIT)
         rows.append(
             dict(zip(_KEYS, key.split("\0"), strict=True))
             | {"direction": table.about.get("direction", "")}

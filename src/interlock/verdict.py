@@ -274,10 +274,10 @@ RULES: Mapping[str, Rule] = {
                 "carried", "at least", 0.20, "share of the gap they write beyond the word alone"
             ),
             Condition(
-                "over_early", "at least", 0.0, "context that enters in them, less in early layers"
+                "over_early", "at least", 0.0, "context that they add, less what early ones add"
             ),
             Condition(
-                "over_late", "at least", 0.0, "context that enters in them, less in late layers"
+                "over_late", "at least", 0.0, "context that they add, less what late ones add"
             ),
         ),
         (_ENOUGH, _DONORS, _OTHER_WORD),
@@ -290,13 +290,10 @@ RULES: Mapping[str, Rule] = {
                 "over_elsewhere", "at least", 0.0, "the same, less what they write at other tokens"
             ),
             Condition(
-                "over_early", "at least", 0.0, "decision that enters in them, less in early layers"
+                "over_early", "at least", 0.0, "decision that they add, less what early ones add"
             ),
             Condition(
-                "over_middle",
-                "at least",
-                0.0,
-                "decision that enters in them, less in middle layers",
+                "over_middle", "at least", 0.0, "decision that they add, less what middle ones add"
             ),
         ),
         (_ENOUGH,),

@@ -71,7 +71,7 @@ def test_without_a_donor_the_decision_is_judged_all_the_same(banded, pairs):
     early, middle, late = reasons(banded(rows(pairs)), late="not supported")
     for reason in (early, middle):
         assert "no harmless prompt has the same word there, as long, and ends alike" in reason
-    assert "decision that enters in them, less in early layers" in late
+    assert "decision that they add, less what early ones add" in late
     report = Path("run/report.html").read_text()
     assert "What early, middle and late layers write" in report
     assert "18 pairs have no harmless prompt with the same word." in report

@@ -91,7 +91,7 @@ def test_a_model_that_does_as_the_account_says_supports_all_three(account):
         (
             "middle_context",
             {("same word", "all"): (0.0, 0, 0, 0, 0)},
-            "context that enters in them, less in early layers",
+            "context that they add, less what early ones add",
         ),
         # the middle knows no more than the word
         (
@@ -103,7 +103,7 @@ def test_a_model_that_does_as_the_account_says_supports_all_three(account):
         (
             "middle_context",
             {("same word", "all"): (0.8, 0.5, 0, 0.7, 0.0)},
-            "context that enters in them, less in late layers",
+            "context that they add, less what late ones add",
         ),
         # late layers do not matter at the last token
         (
@@ -121,12 +121,12 @@ def test_a_model_that_does_as_the_account_says_supports_all_three(account):
         (
             "late_decision",
             {("harmful", "last"): (0.0, 1.0, 1.0, 1.0, 1.0)},
-            "decision that enters in them, less in middle layers",
+            "decision that they add, less what middle ones add",
         ),
         (
             "late_decision",
             {("harmful", "last"): (1.0, 0.5, 1.0, 1.0, 1.0)},
-            "decision that enters in them, less in early layers",
+            "decision that they add, less what early ones add",
         ),
     ],
 )

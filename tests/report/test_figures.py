@@ -163,6 +163,23 @@ def test_units_are_ranked_by_the_find_split():
     assert "come out too large" in alone.reading
 
 
+def test_units_of_a_search_stand_in_the_order_in_which_they_were_taken():
+    rows = [
+        {"site": f"head.0.{k}", "direction": "denoise", "share": 0.3 * k, "low": 0.0, "high": 1.0,
+         "n": 8, "topics": 4, "rank": 4 - k, "split": "find"}
+        for k in range(4)
+    ]  # fmt: skip
+    about = {"taken": "head.0.3 head.0.2", "candidates": "4"}
+    (figure,) = all_figures({"where.search": from_rows(rows, about=about)})
+    assert isinstance(figure.form, Bars)
+    assert figure.title == "The units that restore refusal together"
+    assert figure.form.labels == ("head.0.3", "head.0.2") and figure.form.band is None
+    values = [mark.value for mark in figure.form.series[0].marks if mark is not None]
+    assert values == pytest.approx([0.9, 0.6])
+    assert "2 of 4 candidates" in figure.reading
+    assert all_figures({"where.search": from_rows(rows, about=about | {"taken": ""})}) == ()
+
+
 def test_units_stand_before_what_all_the_others_do():
     form = by_id("where-units").form
     assert isinstance(form, Bars)

@@ -127,8 +127,10 @@ def positions(table: Table, name: str) -> Figure | None:
     )  # fmt: skip
 
 
-def units(table: Table, name: str) -> Figure:
+def units(table: Table, name: str) -> Figure | None:
     """The units with the largest effect, both directions side by side, before all the others."""
+    if "taken" in table.about:
+        return _taken(table, name)
     ranking, shown = table, table
     split = "the prompts that also ranked them, so the largest come out too large"
     if "split" in table.columns and len(kept := table.where(split="check")):
@@ -164,6 +166,35 @@ def units(table: Table, name: str) -> Figure:
         Bars(tuple(sites[:TOP]), series, Axis(_SHARE), others),
         name,
     )
+
+
+def _taken(table: Table, name: str) -> Figure | None:
+    """The units of a search, in the order in which they were taken; none if none was."""
+    taken = table.about["taken"].split()
+    if not taken:
+        return None
+    rows = {str(row["site"]): row for row in table.rows()}
+    (words, role), *_ = (
+        (f"{direction}: {words}", role)
+        for direction, words, role in _DIRECTIONS
+        if direction in table.columns["direction"]
+    )
+    split = str(next(iter(rows.values())).get("split", "find"))
+    return Figure(
+        named(name),
+        "The units that restore refusal together",
+        "Which units, taken one after the other, bring most of it back?",
+        f"{len(taken)} of {table.about.get('candidates', 'the')} candidates were taken, on the "
+        f"{split} split: each is the one that restores most beside those above it. A bar is what "
+        "would be missing without it and all below it, so what it adds is the difference to the "
+        f"next bar. What the set does on other prompts, the verdict says. {_GAP}",
+        counted(table, "pairs of prompts"),
+        told(table, "interval", BOOTSTRAP),
+        "every other candidate, patched in its place; the set is held against random ones",
+        Bars(tuple(taken), (Series(words, role, tuple(_mark(rows[s]) for s in taken)),),
+             Axis(_SHARE)),
+        name,
+    )  # fmt: skip
 
 
 def _effect(table: Table) -> str:

@@ -19,12 +19,14 @@ from interlock.contrast import Contrast
 from interlock.edits import Edit, edited, put
 from interlock.encoding import Batch, Encoded, Pairs, collate, encode_pairs
 from interlock.errors import ContrastError
-from interlock.metrics import Openers, opening_score
+from interlock.metrics import Openers, divergence, opening_score, token_difference
 from interlock.model import Model
-from interlock.replay import Kept, keep, replay
+from interlock.replay import Kept, Reading, keep, replay
 from interlock.sites import Site
 
 Direction = Literal["denoise", "noise"]
+Metric = Literal["opening", "logit_difference", "kl"]
+"""What an effect is a change of: see `_reading`."""
 PairRows = Sequence[tuple[Encoded, Encoded]]
 Condition = tuple[Sequence[Site], Sequence[Site]]  # what is patched, what is held
 
@@ -41,8 +43,9 @@ class Sides:
         kept: that run.
         own: what it held.
         other: what the other side's run held.
-        score: opening score (nat) of the base run.
-        gap: harmful minus harmless opening score (nat).
+        score: of the base run (nat).
+        gap: harmful minus harmless score (nat).
+        reading: what the score is read by, from logits and which rows they are of.
         shared: per pair how many first tokens its prompts have in common; 0 where they are not
             equally long.
         direction: which side is the base.
@@ -54,6 +57,7 @@ class Sides:
     other: Record
     score: Float[Tensor, " example"]
     gap: Float[Tensor, " example"]
+    reading: Reading
     shared: tuple[int, ...]
     direction: Direction
 
@@ -99,27 +103,53 @@ class Effects:
 
 @torch.no_grad()
 def read_sides(
-    model: Model, part: PairRows, openers: Openers, sites: Sequence[Site], direction: Direction
+    model: Model,
+    part: PairRows,
+    openers: Openers,
+    sites: Sequence[Site],
+    direction: Direction,
+    metric: Metric = "opening",
 ) -> Sides:
     """Run both sides of a batch of pairs once and keep what the sites held."""
     harmful, harmless = (collate(model, [pair[side] for pair in part]) for side in (0, 1))
     base, source = (harmless, harmful) if direction == "denoise" else (harmful, harmless)
     kept, other = keep(model, base, sites, since=_since(base, sites)), record(model, source, sites)
     own = kept.record
-    score = opening_score(own.logits, openers)
-    rise = opening_score(other.logits, openers) - score
+    reading = _reading(metric, direction, own.logits, other.logits, openers)
+    score = reading(own.logits, range(len(part)))
+    rise = reading(other.logits, range(len(part))) - score
     gap = rise if direction == "denoise" else -rise
     shared = tuple(_shared(*pair) for pair in part)
-    return Sides(base, kept, own, other, score, gap, shared, direction)
+    return Sides(base, kept, own, other, score, gap, reading, shared, direction)
+
+
+def _reading(
+    metric: Metric, direction: Direction, own: Tensor, other: Tensor, openers: Openers
+) -> Reading:
+    """The score (nat) by a metric; it is higher where a run is more like the harmful prompt's.
+
+    - opening: log odds of the model's refusal openers against its compliance openers.
+    - logit_difference: logit of the token that opens the harmful prompt's reply, minus that of the
+      token that opens the harmless prompt's, a pair of tokens for each pair of prompts.
+    - kl: divergence from the next token's distribution in the run the values come from; its sign
+      is such that it rises towards the harmful prompt.
+    """
+    if metric == "opening":
+        return lambda logits, _: opening_score(logits, openers)
+    if metric == "logit_difference":
+        harmful, harmless = (other, own) if direction == "denoise" else (own, other)
+        first, second = harmful.argmax(dim=-1), harmless.argmax(dim=-1)
+        return lambda logits, rows: token_difference(logits, first[list(rows)], second[list(rows)])
+    towards = -1.0 if direction == "denoise" else 1.0
+    return lambda logits, rows: towards * divergence(other[list(rows)], logits)
 
 
 @torch.no_grad()
-def effects(sides: Sides, openers: Openers, conditions: Sequence[Condition]) -> Effects:
+def effects(sides: Sides, conditions: Sequence[Condition]) -> Effects:
     """Every condition's change of score (nat), as `effect` gives it, by exact replay.
 
     Args:
         sides: as read before; must hold every site named.
-        openers: the tokens the score compares.
         conditions: what is patched and what is held, as in `effect`.
     """
     first = conditions[0][0][0]
@@ -127,7 +157,7 @@ def effects(sides: Sides, openers: Openers, conditions: Sequence[Condition]) -> 
     found = replay(
         sides.kept,
         [own_value, *(_puts(sides, *condition) for condition in conditions)],
-        lambda logits, _: opening_score(logits, openers),
+        sides.reading,
         shared=sides.shared,
     )
     change = found.values - found.base
@@ -157,7 +187,7 @@ def joint_effects(
 
     def of_pairs(part: PairRows) -> list[list[tuple[float, float]]]:
         sides = read_sides(model, part, openers, touched, direction)
-        found = effects(sides, openers, [(one, ()) for one in sets]).values.T.tolist()
+        found = effects(sides, [(one, ()) for one in sets]).values.T.tolist()
         gaps = sides.gap.tolist()
         return [[(value, gap) for value in row] for row, gap in zip(found, gaps, strict=True)]
 
@@ -169,7 +199,6 @@ def joint_effects(
 def effect(
     model: Model,
     sides: Sides,
-    openers: Openers,
     patched: Sequence[Site],
     held: Sequence[Site] = (),
 ) -> Float[Tensor, " example"]:
@@ -178,12 +207,12 @@ def effect(
     Args:
         model: the model studied.
         sides: as read before; must hold every site named.
-        openers: the tokens the score compares.
         patched: sites set to what the other side's run held.
         held: sites kept at what they held in the base run, whatever reaches them.
     """
     with edited(model, _puts(sides, patched, held), sides.base):
-        score = opening_score(forward(model, sides.base)[:, -1], openers)
+        logits = forward(model, sides.base)[:, -1]
+    score = sides.reading(logits, range(len(logits)))
     change = score - sides.score
     return change if sides.direction == "denoise" else -change
 

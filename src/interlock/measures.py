@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from interlock.activations import forward
 from interlock.batching import in_batches
 from interlock.edits import Edit, edited
-from interlock.encoding import Encoded, collate
+from interlock.encoding import Batch, Encoded, collate
 from interlock.errors import ContrastError
 from interlock.generation import Decoding, Finish, generate
 from interlock.metrics import Openers, find_openers, opening_score, token_nll
@@ -52,11 +52,16 @@ def replies(
     """Generate and judge a reply to every prompt; edits must not depend on the row."""
 
     def answer(part: Sequence[Encoded]) -> list[Reply]:
-        found = generate(model, collate(model, part), edits=edits, decoding=decoding)
-        answers = zip(found.tokens, found.first, found.finishes, strict=True)
-        return [_judged(model, *each) for each in answers]
+        return answered(model, collate(model, part), edits, decoding)
 
     return in_batches(rows, size, answer)
+
+
+def answered(model: Model, batch: Batch, edits: Sequence[Edit], decoding: Decoding) -> list[Reply]:
+    """Generate and judge a reply to every row of one batch, whose edits may differ by row."""
+    found = generate(model, batch, edits=edits, decoding=decoding)
+    answers = zip(found.tokens, found.first, found.finishes, strict=True)
+    return [_judged(model, *each) for each in answers]
 
 
 def opening_scores(

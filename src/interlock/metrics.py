@@ -1,11 +1,11 @@
-"""Differentiable numbers from the logits: the opening score, and the tokens it compares."""
+"""Differentiable numbers from the logits: the opening score and its tokens, and other metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interlock.stats import auroc
@@ -65,6 +65,27 @@ def opening_score(
     wide = logits.float()
     refusal = wide[:, list(openers.refusal)].logsumexp(dim=-1)
     return refusal - wide[:, list(openers.compliance)].logsumexp(dim=-1)
+
+
+def token_difference(
+    logits: Float[Tensor, "example vocab"],
+    first: Int[Tensor, " example"],
+    second: Int[Tensor, " example"],
+) -> Float[Tensor, " example"]:
+    """Logit of one token minus that of another, a pair of tokens for every row.
+
+    Source: Zhang & Nanda (2024, arXiv:2309.16042, section 2).
+    """
+    both = logits.float().gather(-1, torch.stack([first, second], dim=-1))
+    return both[:, 0] - both[:, 1]
+
+
+def divergence(
+    wanted: Float[Tensor, "example vocab"], logits: Float[Tensor, "example vocab"]
+) -> Float[Tensor, " example"]:
+    """KL divergence (nat) of the next token's distribution from a wanted one, given as logits."""
+    aim, found = (each.float().log_softmax(dim=-1) for each in (wanted, logits))
+    return (aim.exp() * (aim - found)).sum(dim=-1)
 
 
 def token_nll(

@@ -122,7 +122,7 @@ def _with_partner(
 ) -> list[list[float]]:
     touched = tuple(dict.fromkeys(site for one in sets for site in one))
     sides = read_sides(removing.model, part, removing.openers, touched, "noise")
-    found = effects(sides, removing.openers, [(one, ()) for one in sets])
+    found = effects(sides, [(one, ()) for one in sets])
     return (sides.score - found.values).T.tolist()
 
 

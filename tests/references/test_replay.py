@@ -121,9 +121,9 @@ def test_the_method_gives_what_full_passes_gave(tiny, family):
     units = unit_sites(model.shape, 2)[::3]
     for direction, positions in (("denoise", ("last", "all")), ("noise", ("post", "slot"))):
         sites = (*layer_sites(model.shape, positions)[::2], *units)
-        shard = method._patch_shard(model, pairs, OPENERS, ((0, sites), 0), direction, 2)
+        shard = method._patch_shard(model, pairs, OPENERS, ((0, sites), 0), direction, "opening", 2)
         sides = read_sides(model, rows_of(pairs), OPENERS, sites, direction)
-        wanted = torch.stack([effect(model, sides, OPENERS, [site]) for site in sites])
+        wanted = torch.stack([effect(model, sides, [site]) for site in sites])
         assert wanted.abs().max() > 0.1
         size = max(1.0, float(sides.own.logits.std()))
         found = torch.tensor(shard["effects"]).T
@@ -142,8 +142,8 @@ def test_conditions_on_the_organism(aligned, contrasts, judged, direction):
     conditions = [((site,), ()) for site in sites]
     conditions += [(sites[5:9], ()), (sites[-9:], sites[20:22]), (sites[45:50], sites[40:44])]
     sides = read_sides(aligned, part, openers, sites, direction)
-    found = effects(sides, openers, conditions)
-    wanted = torch.stack([effect(aligned, sides, openers, *each) for each in conditions])
+    found = effects(sides, conditions)
+    wanted = torch.stack([effect(aligned, sides, *each) for each in conditions])
     assert wanted.abs().max() > 1
     assert (found.values - wanted).abs().max() <= 1e-4  # nat, of scores of tens
     assert found.floor <= 1e-4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interlock.figures import all_figures
-from interlock.figures.forms import Heat
+from interlock.figures.forms import Bars, Heat
 from interlock.figures.summaries import MOST, edges, summaries
 from interlock.scores import Scores
 from interlock.sites import Site, parse
@@ -130,3 +130,24 @@ def test_a_step_of_very_many_sites_keeps_the_largest_and_says_so():
     assert kept == {str(Site("neuron", 0, (int(k), int(k) + 1))) for k in order[:MOST]}
     (figure,) = all_figures({"all.summary": table})
     assert "50 sites with smaller effects" in figure.reading
+
+
+def test_replies_under_patching_are_counted_by_kind_and_drawn():
+    kinds = ("unpatched", "found", "matched random", "matched random")
+    rows = [
+        {"set": number, "kind": kind, "direction": "denoise", "size": 2, "example": f"x{row}",
+         "topic": f"t{row}", "category": "a", "degenerate": row == 0 and kind == "found",
+         "observed": "refuse" if kind == "found" and row < 3 else "comply", "reply": "<b>"}
+        for number, kind in enumerate(kinds) for row in range(4)
+    ]  # fmt: skip
+    table = from_rows(rows, about={"direction": "denoise"})
+    (name,) = (made := summaries({"where.said": table}, ()))
+    found = {row["patched"]: row for row in made[name].rows()}
+    assert found["found"]["refusal"] == 0.75 and found["found"]["degenerate"] == 0.25
+    assert found["matched random"]["sets"] == 2 and found["matched random"]["n"] == 8
+    assert found["unpatched"]["refusal"] == 0 < found["unpatched"]["high"]
+    (figure,) = all_figures(made)
+    assert isinstance(figure.form, Bars)
+    assert figure.form.labels == ("unpatched", "found", "matched random")
+    assert [mark.value for mark in figure.form.series[0].marks if mark] == [0, 0.75, 0]
+    assert "2 random sets" in figure.control and "found 25%" in figure.reading

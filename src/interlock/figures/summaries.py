@@ -14,7 +14,7 @@ from interlock.scores import Scores, summary
 from interlock.sites import acts_before, parse
 from interlock.stats import CONFIDENCE, by_group, ratio
 from interlock.tables import Table, from_rows
-from interlock.verification import bands, circuits, curves, sharing
+from interlock.verification import bands, circuits, curves, patched, sharing
 
 MOST = 2000  # sites of one step that are summed up
 _INTERVAL = f"{CONFIDENCE:.0%}, bootstrap of the ratio of means over topics"
@@ -24,6 +24,7 @@ _MATRIX = {"source", "part", "number", "target", "effect", "gap"}
 _CIRCUIT = {"part", "without", "number", "score"}
 _SIGNAL = {"layers", "position", "harmful", "harmless"}
 _WORDS = {"side", "token", "mean", "drawn", "joint", "whole"}
+_PATCHED = {"set", "direction", "observed", "degenerate", "reply"}
 _BANDS = {"band", "layers", "position", "source", "effect", "gap"}
 
 
@@ -83,6 +84,8 @@ def _of_table(table: Table) -> Table | None:
         return sharing.matrix(table)
     if columns >= _BANDS:
         return bands.summary(table)
+    if columns >= _PATCHED:
+        return patched.summary(table)
     if columns >= _SIGNAL:
         return signals.signal(table)
     return circuits.summary(table) if columns >= _CIRCUIT else None

@@ -59,6 +59,11 @@ METHODS: Mapping[str, Method] = {
         "Denoising and noising: Zhang & Nanda (2024), arXiv:2309.16042; bands of layers and donors "
         "of the same word: Interlock's own protocol",
     ),
+    "patched_replies": Method(
+        "patched_replies:patched_replies",
+        "patched_replies:patched_replies_cost",
+        "Patching judged by whole replies: Heimersheim & Nanda (2024), arXiv:2404.15255, section 4",
+    ),
     "search": Method(
         "search:search",
         "search:search_cost",

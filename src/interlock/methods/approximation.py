@@ -145,7 +145,7 @@ def _exact(
     def patched(part: tuple[Site, ...]) -> dict[str, list]:
         def of_pairs(rows: PairRows) -> list[tuple[list[float], float]]:
             sides = read_sides(model, rows, openers, part, direction)
-            changes = effects(sides, openers, [((site,), ()) for site in part])
+            changes = effects(sides, [((site,), ()) for site in part])
             return list(zip(changes.values.T.tolist(), sides.gap.tolist(), strict=True))
 
         found = in_batches(rows_of(usable), batch, of_pairs)

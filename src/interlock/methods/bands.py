@@ -224,7 +224,7 @@ def _shard_effects(
 
     def of_pairs(part: PairRows) -> list[tuple[list[float], float, float]]:
         sides = read_sides(model, part, openers, touched, direction)
-        found = effects(sides, openers, conditions)
+        found = effects(sides, conditions)
         floors = [found.floor] * len(part)
         return list(zip(found.values.T.tolist(), sides.gap.tolist(), floors, strict=True))
 

@@ -209,7 +209,7 @@ def _measured(
     rows, values, gaps, score = case.rows(), [], [], 0.0
     for start in range(0, len(rows), batch):
         sides = read_sides(model, rows[start : start + batch], openers, sites, "denoise")
-        found = effects(sides, openers, [((site,), ()) for site in sites])
+        found = effects(sides, [((site,), ()) for site in sites])
         values.append(found.values.float().cpu().numpy())
         gaps += sides.gap.tolist()
         score = float(sides.score[0])

@@ -155,5 +155,5 @@ def _changes(
         dict.fromkeys(site for groups in conditions for sites in groups for site in sites)
     )
     sides = read_sides(model, part, openers, touched, direction)
-    found = effects(sides, openers, conditions).values.tolist()
+    found = effects(sides, conditions).values.tolist()
     return [list(row) for row in zip(*found, sides.gap.tolist(), strict=True)]

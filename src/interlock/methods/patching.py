@@ -4,9 +4,9 @@ The clean prompt is the harmful one (it is refused), the corrupt prompt its harm
 
 1. Read every candidate site in both prompts of a pair, in one pass each.
 2. Denoise: run the harmless prompt with one site set to its value in the harmful prompt; the effect
-   is the rise of the opening score. Noise: run the harmful prompt with one site set to its harmless
-   value; the effect is the fall. Effects are exact; `replay` runs only the layers and tokens that a
-   patch can change.
+   is the rise of the score (`metric`). Noise: run the harmful prompt with one site set to its
+   harmless value; the effect is the fall. Effects are exact; `replay` runs only the layers and
+   tokens that a patch can change.
 3. The gap is the harmful minus the harmless score, without patching. Effects are reported as ratio
    of means to the gap, never as parts of a whole: sites in a chain carry the same effect again.
 4. Every batch also holds an unpatched row, and one site is set to its own value; the largest score
@@ -17,7 +17,7 @@ arXiv:2404.15255) for the two directions.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from interlock.encoding import Pairs
 from interlock.exchange import (
     READS,
     Direction,
+    Metric,
     PairRows,
     effects,
     joint_effects,
@@ -48,6 +49,16 @@ from interlock.tables import Table, from_rows
 
 _SHARD, _CHUNK = 32, 256  # pairs and sites to a shard
 _SETS = 25  # sets of sites to a shard
+_METRICS: Mapping[Metric, str] = {
+    "opening": "opening score (nat)",
+    "logit_difference": "logit difference of the two replies' first tokens (nat)",
+    "kl": "KL divergence from the run the values come from (nat)",
+}
+_UNITS: Mapping[Metric, str] = {
+    "opening": "nat of opening score",
+    "logit_difference": "nat of logit difference",
+    "kl": "nat of KL divergence",
+}
 
 
 def patching(
@@ -58,10 +69,11 @@ def patching(
     direction: Literal["denoise", "noise"] = "denoise",
     places: Literal["layers", "units"] = "layers",
     positions: tuple[str, ...] = ("last",),
+    metric: Literal["opening", "logit_difference", "kl"] = "opening",
     groups: int = 12,
     batch: int = 32,
 ) -> Scores:
-    """Effect (nat of opening score) of patching each site alone, per pair.
+    """Effect (nat) of patching each site alone, per pair.
 
     Args:
         model: the model studied.
@@ -72,6 +84,9 @@ def patching(
             every head and every group of neurons.
         positions: positions to patch, each apart. Beside `last` and `post` only pairs of equal
             length that have the position are used; the others are counted in `about`.
+        metric: what an effect is a change of: `opening`, the model's opening score;
+            `logit_difference`, between the first tokens of the pair's two replies; `kl`, the
+            divergence from the run the values come from, which sees every change of the next token.
         groups: how many groups a layer's neurons are split into (units only).
         batch: pairs at once, at most.
 
@@ -89,7 +104,7 @@ def patching(
     found = each(
         f"patching {direction}",
         shards,
-        lambda shard: _patch_shard(model, usable, openers, shard, direction, batch),
+        lambda shard: _patch_shard(model, usable, openers, shard, direction, metric, batch),
     )
     values, gap, floor = _assembled(found, len(sites), len(usable.harmful))
     about = {
@@ -97,10 +112,12 @@ def patching(
         "noise floor": f"{floor:.2g} nat",
         "pairs dropped (not aligned)": str(dropped),
         "split": pairs.split,
-        "metric": "opening score (nat)",
+        "metric": _METRICS[metric],
     }
+    if metric == "logit_difference":
+        about["pairs whose replies open alike"] = str(int((gap == 0).sum()))
     ids = tuple(row.id for row in usable.harmful)
-    return Scores(sites, ids, usable.topics, values, gap, "nat of opening score", about)
+    return Scores(sites, ids, usable.topics, values, gap, _UNITS[metric], about)
 
 
 def patching_cost(shape: Shape, examples: int, options: dict) -> Cost:
@@ -198,14 +215,15 @@ def _patch_shard(
     openers: Openers,
     shard: tuple[tuple[int, tuple[Site, ...]], int],
     direction: Direction,
+    metric: Metric,
     batch: int,
 ) -> dict:
     (first_site, sites), first_pair = shard
     rows = rows_of(pairs)[first_pair : first_pair + _SHARD]
 
     def of_pairs(part: PairRows) -> list[tuple[list[float], float, float]]:
-        sides = read_sides(model, part, openers, sites, direction)
-        found = effects(sides, openers, [((site,), ()) for site in sites])
+        sides = read_sides(model, part, openers, sites, direction, metric)
+        found = effects(sides, [((site,), ()) for site in sites])
         floors = [found.floor] * len(part)
         return list(zip(found.values.T.tolist(), sides.gap.tolist(), floors, strict=True))
 

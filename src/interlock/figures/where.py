@@ -174,8 +174,9 @@ def _taken(table: Table, name: str) -> Figure | None:
     if not taken:
         return None
     rows = {str(row["site"]): row for row in table.rows()}
-    (words, role), *_ = (
-        (f"{direction}: {words}", role)
+    marks = tuple(_mark(rows[site]) for site in taken)
+    series = tuple(
+        Series(f"{direction}: {words}", role, marks)
         for direction, words, role in _DIRECTIONS
         if direction in table.columns["direction"]
     )
@@ -191,8 +192,7 @@ def _taken(table: Table, name: str) -> Figure | None:
         counted(table, "pairs of prompts"),
         told(table, "interval", BOOTSTRAP),
         "every other candidate, patched in its place; the set is held against random ones",
-        Bars(tuple(taken), (Series(words, role, tuple(_mark(rows[s]) for s in taken)),),
-             Axis(_SHARE)),
+        Bars(tuple(taken), series, Axis(_SHARE)),
         name,
     )  # fmt: skip
 

@@ -67,7 +67,16 @@ def asked() -> Any:
 
 def steps() -> dict[str, Callable[[Any, Any, Any], object]]:
     """What a study does, by name: called with the model, the contrasts and the replies."""
-    from interlock.methods import ablation, attribution, behaviour, patching
+    from interlock.methods import (
+        ablation,
+        attribution,
+        bands,
+        behaviour,
+        conditional,
+        patched_replies,
+        patching,
+        token_effects,
+    )
     from interlock.sites import parse
 
     sites = tuple(parse(text) for text in SITES.split(","))
@@ -91,6 +100,16 @@ def steps() -> dict[str, Callable[[Any, Any, Any], object]]:
         ),
         "joint, 100 sets": lambda model, sets, replies: patching.joint(
             model, sets["check"], sites, replies
+        ),
+        "attribution beside units": lambda model, sets, replies: (
+            conditional.conditional_attribution(model, sets["check"], sites, replies)
+        ),
+        "bands of layers": lambda model, sets, replies: bands.bands(model, sets["check"], replies),
+        "words": lambda model, sets, replies: token_effects.token_effects(
+            model, sets["check"], replies
+        ),
+        "replies, patched": lambda model, sets, replies: patched_replies.patched_replies(
+            model, sets["check"], sites, tokens=16
         ),
         "ablation": lambda model, sets, replies: ablation.ablation(
             model, sets["check"], sets["passages"], sites, tokens=16, controls=2, sizes=(5,)

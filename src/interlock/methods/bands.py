@@ -101,7 +101,7 @@ def bands(
     *,
     direction: Literal["denoise", "noise"] = "denoise",
     cuts: tuple[int, ...] = (),
-    batch: int = 32,
+    batch: int = 8,
 ) -> Table:
     """Effect (nat) of what each band writes at each place: a row per band, place, source, pair.
 
@@ -116,7 +116,7 @@ def bands(
         direction: denoise puts harmful and donors' values into the harmless run, noise harmless
             values into the harmful run.
         cuts: first layer of the middle and of the late band; thirds if none is given.
-        batch: pairs at once, at most.
+        batch: pairs at once, at most; what every layer writes is kept of both prompts of each.
 
     Raises:
         SiteError: the cuts do not leave a layer to each band.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from interlock.studies.evidence import Findings, Value, unseparated
+from interlock.studies.evidence import Findings, Value, in_row, unseparated
 from interlock.tables import Table, from_rows
 from interlock.verdict import RULES, Evidence
 from interlock.verification import bands
@@ -41,16 +41,7 @@ def _quantities(found: Mapping[bands.Account, Evidence], denoise: Table) -> Tabl
         for condition in (*RULES[account].conditions, *RULES[account].guards)
     }
     rows = [
-        {
-            "claim": RULES[account].claim,
-            "quantity": meanings[account, name],
-            "value": each.value,
-            "low": each.low,
-            "high": each.high,
-            "unit": each.unit,
-            "n": each.n,
-            "how": each.how,
-        }
+        {"claim": RULES[account].claim, "quantity": meanings[account, name]} | in_row(each)
         for account, evidence in found.items()
         for name, each in evidence.estimates.items()
     ]

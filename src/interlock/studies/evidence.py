@@ -8,7 +8,7 @@ from interlock.mask import Mask
 from interlock.scores import Scores
 from interlock.stats import Estimate, mean
 from interlock.subspaces import Subspaces
-from interlock.tables import Table
+from interlock.tables import Cell, Table
 from interlock.verdict import Evidence
 from interlock.weight_scores import WeightScores
 
@@ -26,6 +26,18 @@ class Findings:
 def exact(value: float, n: int, how: str, unit: str) -> Estimate:
     """A number that was counted rather than estimated: its interval is itself."""
     return Estimate(value, value, value, n, n, how, unit)
+
+
+def in_row(estimate: Estimate) -> dict[str, Cell]:
+    """An estimate as the cells of a row."""
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "unit": estimate.unit,
+        "n": estimate.n,
+        "how": estimate.how,
+    }
 
 
 def count_topics(table: Table) -> Estimate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from interlock.studies.evidence import Findings, Value
+from interlock.studies.evidence import Findings, Value, in_row
 from interlock.tables import Table, from_rows
 from interlock.verdict import RULES, Evidence
 from interlock.verification import sharing
@@ -25,18 +25,7 @@ def conclude(parts: Mapping[str, Value]) -> Findings:
         missing = Evidence({}, control, _TABLE, {_ASKED: why})
         return Findings({_TABLE: sharing.matrix(cells)}, missing)
     estimates = sharing.quantities(cells)
-    rows = [
-        {
-            "quantity": name,
-            "value": each.value,
-            "low": each.low,
-            "high": each.high,
-            "unit": each.unit,
-            "n": each.n,
-            "how": each.how,
-        }
-        for name, each in estimates.items()
-    ]
+    rows = [{"quantity": name} | in_row(each) for name, each in estimates.items()]
     tables = {
         _TABLE: sharing.matrix(cells),
         "categories.quantities": from_rows(rows, about=cells.about),

@@ -27,6 +27,7 @@ from interlock.calibrate.of_units import GIVEN
 from interlock.calibrate.subjects import Subject, full, small
 from interlock.methods.behaviour import behaviour
 from interlock.sites import Site
+from interlock.stats import mean as clustered
 
 ALONE = ("plain", "integrated", "dropped", "relevance")
 BESIDE = ("integrated beside", "relevance beside")
@@ -93,6 +94,15 @@ def mean(marked: Sequence[Mapping[Combination, float]], chosen: Combination) -> 
     return float(np.mean([one[chosen] for one in marked]))
 
 
+def interval(
+    marked: Sequence[Mapping[Combination, float]], names: Sequence[str], chosen: Combination
+) -> list[float]:
+    """95 % interval of the mean; organisms of one plant are one cluster."""
+    values = np.array([one[chosen] for one in marked])
+    found = clustered(values, [name.split("-")[1] for name in names], unit="AP")
+    return [round(found.low, 4), round(found.high, 4)]
+
+
 def worst(marked: Sequence[Mapping[Combination, float]], chosen: Combination) -> float:
     """Least over organisms."""
     return min(one[chosen] for one in marked)
@@ -129,6 +139,10 @@ def main() -> None:
         organisms=len(planted),
         chosen=["+".join(one) for one in chosen],
         mean_ap_on_the_other_half=[round(one, 4) for one, _ in others],
+        interval_on_the_other_half=[
+            interval([planted[name] for name in names[1 - side :: 2]], names[1 - side :: 2], one)
+            for side, one in enumerate(chosen)
+        ],
         worst_ap_on_the_other_half=[round(one, 4) for _, one in others],
         default="+".join(DEFAULT),
         default_mean_ap=round(mean(list(planted.values()), DEFAULT), 4),

@@ -117,6 +117,7 @@ def first_order(
     harmful, harmless = (collate(model, [pair[side] for pair in part]) for side in (0, 1))
     base, other = (harmful, harmless) if question.noise else (harmless, harmful)
     score = partial(opening_score, openers=question.openers)
+    assert not (question.corrected and question.beside), "attention is run again unpatched"
     held = () if question.beside is None else (question.beside,)
     there = record(model, other, tuple(dict.fromkeys((*question.places, *held))))
     patches = [put(site, there.values[site]) for site in held]

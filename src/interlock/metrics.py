@@ -74,7 +74,7 @@ def token_difference(
 ) -> Float[Tensor, " example"]:
     """Logit of one token minus that of another, a pair of tokens for every row.
 
-    Source: Zhang & Nanda (2024, arXiv:2309.16042, section 2).
+    Source: Zhang & Nanda (2024, arXiv:2309.16042).
     """
     both = logits.float().gather(-1, torch.stack([first, second], dim=-1))
     return both[:, 0] - both[:, 1]

@@ -121,6 +121,9 @@ def test_a_set_of_the_original_study_is_imported_and_compared(cli, sets, isolate
                  "--out", isolated / "back.safetensors", "--json")  # fmt: skip
     assert result.code == 0, result.err
     chosen = mask.load(home / "set_difference.safetensors")
+    beside = cli("weights", "import", home / "set_difference.json", "organism:aligned")
+    assert beside.code == 2 and "exists; name another" in beside.err
+    assert mask.load(home / "set_difference.safetensors").about == chosen.about
     assert mask.load(isolated / "back.safetensors") == chosen
     assert json.loads(result.out)["weights"] == chosen.count()
     wanted = next(mask.by(mask.overlap(chosen, mask.load(home / "top_safety.safetensors")), "all")
@@ -148,7 +151,7 @@ def test_indices_that_fit_no_model_are_refused(cli, isolated):
         (("import", strange, "organism:aligned"), "matrices that the model does not have"),
         (("import", outside, "organism:aligned"), "index outside"),
         (("import", isolated / "none.json", "organism:aligned"), "none.json"),
-        (("import", strange, "organism:aligned", "--out", strange), "name another"),
+        (("import", strange, "organism:aligned", "--out", strange), "exists; name another"),
         (("overlap", strange, outside), "--model"),
     ):
         result = cli("weights", *arguments)

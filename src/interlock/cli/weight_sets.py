@@ -33,7 +33,7 @@ def weights_import(
     from interlock import mask
 
     where = out or file.with_suffix(".safetensors")
-    _require_apart(where, file)
+    _require_free(where)
     found = mask.read_indices(file, _shapes(model))
     mask.save(found, where)
     said = {"out": str(where), "weights": found.count(), "sparsity": found.sparsity()}
@@ -99,6 +99,7 @@ def _shapes(model: str) -> dict[str, tuple[int, int]]:
     return matrix_shapes(model)
 
 
-def _require_apart(out: Path, file: Path) -> None:
-    if out.absolute() == file.absolute():
-        raise InterlockError(f"--out {out} is the file that is read; name another.")
+def _require_free(out: Path) -> None:
+    """Refuse to write over what is there, such as the set that the indices were written from."""
+    if out.exists():
+        raise InterlockError(f"{out} exists; name another file with --out.")

@@ -16,7 +16,7 @@ def said(table: Table, name: str) -> Figure:
     direction = table.about.get("direction", "denoise")
     rows = list(table.rows())
     random = next((int(row["sets"]) for row in rows if row["patched"] == "matched random"), 0)
-    broken = ", ".join(f"{row['patched']} {float(row['degenerate']):.0%}" for row in rows)
+    broken = ", ".join(f"{row['patched']} {_broken(row)}" for row in rows)
     return Figure(
         named(name),
         f"Replies to {_ASKED[direction]} prompts, patched",
@@ -34,6 +34,11 @@ def said(table: Table, name: str) -> Figure:
         ),
         name,
     )
+
+
+def _broken(row: dict[str, Cell]) -> str:
+    value, low, high = (float(row[f"degenerate{end}"]) for end in ("", "_low", "_high"))
+    return f"{value:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def _mark(row: dict[str, Cell]) -> Mark:

@@ -213,23 +213,25 @@ def ranking(table: Table, name: str) -> Figure:
 def words(table: Table) -> str:
     """What the shares of harmful prompts say, in words."""
     found = {str(row["part"]): row for row in table.where(side=_SIDES[0][0], replaced=_MEAN).rows()}
-    said = [
-        f"{part} {decimal(float(found[part]['share']))}"
-        for part in (_SLOT, _NEXT, _REST)
-        if part in found
-    ]
+    said = [f"{part} {_ends(found[part])}" for part in (_SLOT, _NEXT, _REST) if part in found]
     text = f"Of the gap of harmful prompts: {', '.join(said)}." if said else ""
     if _BEYOND not in found:
         return text
     beyond = found[_BEYOND]
-    share = float(beyond["share"])
-    sum_up = "as much as their sum, as far as can be told: each acts by itself"
+    sum_up = "as far as can be told each acts by itself"
     if float(beyond["high"]) < 0:
-        sum_up = f"{decimal(-share)} less than their sum: in part each needs the other"
+        sum_up = "in part each needs the other"
     if float(beyond["low"]) > 0:
-        sum_up = f"{decimal(share)} more than their sum: in part each stands in for the other"
-    both = decimal(float(found[_BOTH]["share"]))
-    return f"{text} The two strongest words take {both} together, {sum_up}."
+        sum_up = "in part each stands in for the other"
+    return (
+        f"{text} The two strongest words take {_ends(found[_BOTH])} together; less what each takes "
+        f"alone that is {_ends(beyond)}: {sum_up}."
+    )
+
+
+def _ends(row: dict[str, Cell]) -> str:
+    value, low, high = (decimal(float(row[end])) for end in ("share", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _gap(table: Table) -> Estimate:

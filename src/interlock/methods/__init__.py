@@ -62,7 +62,7 @@ METHODS: Mapping[str, Method] = {
     "patched_replies": Method(
         "patched_replies:patched_replies",
         "patched_replies:patched_replies_cost",
-        "Patching judged by whole replies: Heimersheim & Nanda (2024), arXiv:2404.15255, section 4",
+        "Patching judged by whole replies: Heimersheim & Nanda (2024), arXiv:2404.15255",
     ),
     "search": Method(
         "search:search",

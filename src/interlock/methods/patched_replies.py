@@ -7,8 +7,7 @@ into the harmful prompt (does it answer?). Later tokens are not patched: they ar
 
 Beside the set found are the same prompts unpatched, and matched random sets.
 
-Source: Heimersheim & Nanda (2024, arXiv:2404.15255, section 4) for metrics of patching and the two
-directions.
+Source: Heimersheim & Nanda (2024, arXiv:2404.15255) for metrics of patching and the two directions.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,8 @@ On pairs of held-out combinations, each kind of pair apart:
 3. With every planted unit at its value in the other prompt, the gap is gone.
 4. Every planted unit matters where the plant says so; its interchanges give what the causal model
    says. No unplanted unit matters alone, nor does any of 100 random sets of them. How much units
-   differ between the prompts does not tell which are planted, nor do weights alone.
+   differ between the prompts does not tell which are planted, nor do weights alone (but for plants
+   that need not hide: `Plant.hidden`).
 5. Constant values (harmless mean, zero) in place of values from the other prompt: if the plant
    holds under them too they are certified; otherwise they are not, and the plant may still pass.
 
